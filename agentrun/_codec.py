@@ -1,0 +1,424 @@
+"""The codec of Responses values: JSON objects to typed values and back, one converter in one place.
+
+Reading goes by the `type` tag through a dict to a reader. Each class has one reader, made from its attrs fields when its first value arrives: which JSON
+name feeds which field, and how. Nothing is lost on the way: see `_responses.py` for what `extra` and `as_sent` keep.
+
+Deltas have a way of their own, because a reply has thousands of them: where the keys are exactly the known ones, the dict is passed to the class as it is.
+
+What a run cannot go on without is checked (texts, names, arguments, ids, lists of items and parts); a wrong one is a `WireError` that says where.
+Other fields are kept as they came, since a provider that is wrong about them does no harm.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
+
+import attrs
+
+from ._responses import (
+    Content,
+    IncompleteDetails,
+    InputTokensDetails,
+    OutputTokensDetails,
+    Record,
+    Response,
+    ResponseCompletedEvent,
+    ResponseContentPartAddedEvent,
+    ResponseContentPartDoneEvent,
+    ResponseCreatedEvent,
+    ResponseError,
+    ResponseErrorEvent,
+    ResponseFailedEvent,
+    ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseFunctionCallArgumentsDoneEvent,
+    ResponseFunctionToolCall,
+    ResponseIncompleteEvent,
+    ResponseInProgressEvent,
+    ResponseOutputItemAddedEvent,
+    ResponseOutputItemDoneEvent,
+    ResponseOutputMessage,
+    ResponseOutputRefusal,
+    ResponseOutputText,
+    ResponseReasoningItem,
+    ResponseReasoningSummaryPartAddedEvent,
+    ResponseReasoningSummaryPartDoneEvent,
+    ResponseReasoningSummaryTextDeltaEvent,
+    ResponseReasoningSummaryTextDoneEvent,
+    ResponseReasoningTextDeltaEvent,
+    ResponseReasoningTextDoneEvent,
+    ResponseRefusalDeltaEvent,
+    ResponseRefusalDoneEvent,
+    ResponseTextDeltaEvent,
+    ResponseTextDoneEvent,
+    ResponseUsage,
+    Summary,
+    TContentPart,
+    TResponseInputItem,
+    TResponseOutputItem,
+    TResponseStreamEvent,
+    WireValue,
+    plain,
+    wrap,
+)
+
+Reader: TypeAlias = Callable[[Any], Any]
+"""From a JSON value to the value of a field; raises WireError."""
+
+
+class WireError(ValueError):
+    """A Responses value that a run cannot use: something missing, null, or of the wrong type.
+
+    Attributes:
+        reason: What was expected and what was given.
+        path: Where, from the value that was being read, such as `$.content[0].text`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = "$"
+
+    def under(self, step: str | int) -> WireError:
+        """Return this error, seen from one level further out: `step` is the field or index that led here."""
+        self.path = f"$[{step}]{self.path[1:]}" if isinstance(step, int) else f"$.{step}{self.path[1:]}"
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.reason} @ {self.path}"
+
+
+def structure_item(data: Mapping[str, Any]) -> TResponseOutputItem:
+    """Return the output item that `data` describes; a Record where its `type` is unknown, or a message is not the assistant's.
+
+    Nested objects of unknown class read `data` itself and do not copy it.
+
+    Raises:
+        WireError: `data` is no object, has no `type`, or lacks what its type needs.
+    """
+    return _item(data)
+
+
+def structure_event(data: Mapping[str, Any]) -> TResponseStreamEvent:
+    """Return the stream event that `data` describes; a Record where its `type` is unknown.
+
+    Raises:
+        WireError: As for `structure_item`.
+    """
+    try:
+        read = _event_readers[data["type"]]
+    except (KeyError, TypeError, IndexError):
+        read = _find_event_reader(data)
+    return read(data)
+
+
+def structure_response(data: Mapping[str, Any]) -> Response:
+    """Return the reply that `data` describes, with its items, error and usage.
+
+    `output` may be missing only where the status says that there may be none (failed, cancelled, queued, in progress).
+
+    Raises:
+        WireError: As for `structure_item`.
+    """
+    return _response(data)
+
+
+def unstructure(value: Any) -> Any:
+    """Return any value as plain JSON values that share nothing with it: what `structure_*` was given, if it came from there.
+
+    Raises:
+        TypeError: `value` or something in it has no JSON form.
+    """
+    return plain(value)
+
+
+def unstructure_item(item: Any) -> TResponseInputItem:
+    """Return `item` as an input item: a dict of plain JSON values that shares nothing with it.
+
+    Args:
+        item: A Responses item, a Record, a dict, or an object with `model_dump`, such as those of the `openai` package.
+
+    Raises:
+        TypeError: `item` has no JSON form, or is no object.
+    """
+    result = plain(item)
+    if not isinstance(result, dict):
+        raise TypeError(f"expected an item (a dict or a Responses value), got {item!r}")
+    return cast("TResponseInputItem", result)
+
+
+def as_dict(item: Any) -> TResponseInputItem:
+    """Return `item` as a dict: the same one if it is a dict, `unstructure_item(item)` otherwise."""
+    if isinstance(item, dict):
+        return cast("TResponseInputItem", item)
+    return unstructure_item(item)
+
+
+# ---- reading by class
+
+_CHECKED = frozenset({"id", "call_id", "name", "arguments", "input", "text", "delta", "refusal"})
+"""Fields that a run reads: a string where a string is declared. Others are kept whatever they are."""
+
+
+def _expected(what: str, value: Any) -> WireError:
+    return WireError(f"expected {what}, got {reprlib.repr(value)}")
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _expected("an object", value)
+    return cast("Mapping[str, Any]", value)
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _expected("a string", value)
+    return value
+
+
+def _list_of(read: Reader) -> Reader:
+    def read_list(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise _expected("a list", value)
+        result: list[Any] = []
+        for index, entry in enumerate(cast("list[Any]", value)):
+            try:
+                result.append(read(entry))
+            except WireError as fault:
+                raise fault.under(index)  # noqa: B904 - the same error, with its path
+        return result
+
+    return read_list
+
+
+class _FieldReader:
+    """One field of a class, ready for reading."""
+
+    __slots__ = ("attribute", "name", "omitted", "read", "refuses_null", "required")
+
+    def __init__(self, name: str, attribute: str, annotation: str, default: Any, omitted: bool) -> None:
+        self.name = name
+        self.attribute = attribute
+        self.required = default is attrs.NOTHING
+        self.omitted = omitted
+        checked = name in _CHECKED and annotation in ("str", "str | None")
+        self.read: Reader | None = _string if checked else _READERS.get(annotation, _any_reader(annotation))
+        # A null list of items or parts is a broken reply; a null list of citations is an empty one.
+        self.refuses_null = self.required or (checked and annotation == "str") or annotation.startswith("list[T")
+
+
+def _any_reader(annotation: str) -> Reader | None:
+    # What cannot hold an object needs no look inside.
+    return wrap if any(word in annotation for word in ("Record", "Json", "list")) else None
+
+
+def reader_of(cls: type[WireValue]) -> Callable[[Any], Any]:
+    """Return the function that reads JSON objects as `cls`."""
+    fields = tuple(_FieldReader(*shape) for shape in cls.shapes())
+    known = frozenset(field.name for field in fields)
+
+    def read(data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise _expected("an object", data)
+        source = cast("Mapping[str, Any]", data)
+        values: dict[str, Any] = {}
+        as_sent: dict[str, Any] = {}
+        seen = 0
+        for field in fields:
+            name = field.name
+            value = source.get(name, attrs.NOTHING)
+            if value is attrs.NOTHING:
+                if field.required:
+                    raise WireError(f"required by {cls.__name__}, but missing").under(name)
+                if not field.omitted:
+                    as_sent[name] = attrs.NOTHING
+                continue
+            seen += 1
+            if value is None and not field.refuses_null:
+                as_sent[name] = None
+                continue
+            if field.read is not None:
+                try:
+                    value = field.read(value)
+                except WireError as fault:
+                    raise fault.under(name)  # noqa: B904 - the same error, with its path
+            if value == "" and field.omitted:
+                as_sent[name] = value
+            values[field.attribute] = value
+        result = cls(**values)
+        if seen != len(source):
+            result.extra = {name: source[name] for name in source if name not in known}
+        if as_sent:
+            result.as_sent = as_sent
+        return result
+
+    return read
+
+
+def _delta_reader(cls: type[WireValue]) -> Callable[[Any], Any]:
+    """Return a reader for a class of flat events with a `delta`, quick where the keys are exactly the known ones."""
+    read_any = reader_of(cls)
+    keys = frozenset(shape.wire for shape in cls.shapes())
+    usual = keys - {"obfuscation"}
+    make = cast("Callable[..., ResponseTextDeltaEvent]", cls)  # all that is read below is `delta`
+    has_logprobs = "logprobs" in keys
+
+    def read(data: Any) -> Any:
+        # Nulls need remembering and log probabilities need Records; both are rare.
+        names = data.keys()
+        if (names == usual or names == keys) and type(data["delta"]) is str and None not in data.values():
+            if not has_logprobs or not data["logprobs"]:
+                return make(**data)
+        return read_any(data)
+
+    return read
+
+
+def _lazily(cls: type[WireValue]) -> Callable[[Any], Any]:
+    made: list[Reader] = []
+
+    def read(data: Any) -> Any:
+        if not made:
+            made.append(reader_of(cls))
+        return made[0](data)
+
+    return read
+
+
+def _tagged(classes: Mapping[str, type[WireValue]]) -> Reader:
+    """Return a reader of objects that their `type` tells apart; one of a tag outside `classes` becomes a Record."""
+    readers = {tag: _lazily(cls) for tag, cls in classes.items()}
+
+    def read(data: Any) -> Any:
+        tag = _tag(data)
+        return readers[tag](data) if tag in readers else Record(data)
+
+    return read
+
+
+def _tag(data: Any) -> str:
+    tag = _object(data).get("type", attrs.NOTHING)
+    if isinstance(tag, str):
+        return tag
+    if tag is attrs.NOTHING:
+        raise WireError("required to tell what the object is, but missing").under("type")
+    raise _expected("a string", tag).under("type")
+
+
+_content_part: Callable[[Any], TContentPart] = _tagged(
+    {"output_text": ResponseOutputText, "refusal": ResponseOutputRefusal, "reasoning_text": Content}
+)
+_read_response = _lazily(Response)
+_WITHOUT_OUTPUT = ("failed", "cancelled", "queued", "in_progress")
+
+
+def _response(data: Any) -> Response:
+    source = _object(data)
+    if "output" not in source and source.get("status") not in _WITHOUT_OUTPUT:
+        raise WireError("required by Response, but missing").under("output")
+    response: Response = _read_response(source)
+    return response
+
+
+def _item(data: Any) -> TResponseOutputItem:
+    tag = _tag(data)
+    read = _item_readers.get(tag)
+    if read is None:
+        read = _find_item_reader(tag)
+    item: TResponseOutputItem = read(data)
+    return item
+
+
+def _message(data: Mapping[str, Any]) -> ResponseOutputMessage | Record:
+    # History may hold input messages, whose parts and content forms are not the assistant's.
+    if data.get("role", "assistant") != "assistant":
+        return Record(data)
+    message: ResponseOutputMessage = _output_message(data)
+    return message
+
+
+_output_message = _lazily(ResponseOutputMessage)
+
+_item_readers: dict[str, Reader] = {
+    "message": _message,
+    "function_call": _lazily(ResponseFunctionToolCall),
+    "reasoning": _lazily(ResponseReasoningItem),
+}
+
+_summary = _tagged({"summary_text": Summary})
+_reasoning_text = _tagged({"reasoning_text": Content})
+
+_READERS: dict[str, Reader] = {
+    "TResponseOutputItem": _item,
+    "list[TResponseOutputItem]": _list_of(_item),
+    "TContentPart": _content_part,
+    "list[TContentPart]": _list_of(_content_part),
+    "Summary | Record": _summary,
+    "list[Summary | Record]": _list_of(_summary),
+    "list[Content | Record] | None": _list_of(_reasoning_text),
+    "Response": _response,
+    "ResponseUsage | None": _lazily(ResponseUsage),
+    "ResponseError | None": _lazily(ResponseError),
+    "IncompleteDetails | None": _lazily(IncompleteDetails),
+    "InputTokensDetails": _lazily(InputTokensDetails),
+    "OutputTokensDetails": _lazily(OutputTokensDetails),
+}
+"""How a field is read, by its declared type; others hold scalars, or Records."""
+
+_EVENTS: tuple[type[WireValue], ...] = (
+    ResponseCreatedEvent,
+    ResponseInProgressEvent,
+    ResponseCompletedEvent,
+    ResponseFailedEvent,
+    ResponseIncompleteEvent,
+    ResponseErrorEvent,
+    ResponseOutputItemAddedEvent,
+    ResponseOutputItemDoneEvent,
+    ResponseContentPartAddedEvent,
+    ResponseContentPartDoneEvent,
+    ResponseTextDoneEvent,
+    ResponseFunctionCallArgumentsDoneEvent,
+    ResponseRefusalDoneEvent,
+    ResponseReasoningSummaryPartAddedEvent,
+    ResponseReasoningSummaryPartDoneEvent,
+    ResponseReasoningSummaryTextDoneEvent,
+    ResponseReasoningTextDoneEvent,
+)
+_DELTAS: tuple[type[WireValue], ...] = (
+    ResponseTextDeltaEvent,
+    ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseRefusalDeltaEvent,
+    ResponseReasoningSummaryTextDeltaEvent,
+    ResponseReasoningTextDeltaEvent,
+)
+
+_event_readers: dict[str, Reader] = {}
+"""Filled as events arrive."""
+
+
+def tag_of(cls: type[WireValue]) -> str:
+    """Return the `type` tag of an item or event class."""
+    return str(attrs.fields_dict(cls)["type"].default)
+
+
+def _find_event_reader(data: Any) -> Reader:
+    tag = _tag(data)
+    for cls in _DELTAS:
+        _event_readers.setdefault(tag_of(cls), _delta_reader(cls))
+    for cls in _EVENTS:
+        _event_readers.setdefault(tag_of(cls), _lazily(cls))
+    if tag not in _event_readers:
+        from ._hosted import HOSTED_EVENTS
+
+        for cls in HOSTED_EVENTS:
+            _event_readers.setdefault(tag_of(cls), _lazily(cls))
+    return _event_readers.get(tag, Record)
+
+
+def _find_item_reader(tag: str) -> Reader:
+    from ._hosted import HOSTED_ITEMS
+
+    for cls in HOSTED_ITEMS:
+        _item_readers.setdefault(tag_of(cls), _lazily(cls))
+    return _item_readers.get(tag, Record)
