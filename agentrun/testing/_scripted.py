@@ -1,0 +1,297 @@
+"""A model that answers what a test told it to, and remembers how it was asked."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio.lowlevel
+import attrs
+
+from .._codec import structure_event, structure_item
+from .._exceptions import ModelStatusError
+from .._items import ModelResponse
+from .._usage import Usage
+from ..models.interface import Model, ModelTracing
+from ._replay import EventSource, Pace, Reply, StreamCut, event_wires, response_wire, settle
+from ._steps import HttpReply, ModelCall, ModelStep, Script, Step, detached
+
+if TYPE_CHECKING:
+    from .._handoff import Handoff
+    from .._responses import TResponseInputItem, TResponseStreamEvent
+    from .._retry import ModelRetryAdvice, ModelRetryAdviceRequest
+    from .._settings import ModelSettings
+    from .._tool import Tool
+    from ..agent_output import AgentOutputSchemaBase
+
+
+class PlayedModel(Model):
+    """A model whose replies are steps: what is shared by the models of this package."""
+
+    def __init__(self, *, default_usage: Usage | None = None) -> None:
+        self._default_usage = default_usage
+        self._asked = 0
+        self._started = 0
+        self._closed = 0
+        # The error objects that were raised, with what to say of them; an error object is its own key.
+        self._advice: list[tuple[BaseException, ModelRetryAdvice]] = []
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams have begun and are neither at their end nor closed."""
+        # Invariant: open_streams == started - closed
+        return self._started - self._closed
+
+    @property
+    def closed_streams(self) -> int:
+        """How many streams have ended, by running out, failing, being closed or being cancelled."""
+        return self._closed
+
+    def set_default_usage(self, usage: Usage | None) -> None:
+        """Use `usage` for replies that have none of their own."""
+        self._default_usage = usage
+
+    def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
+        """Return the advice that was scripted with the very error that was raised."""
+        for error, advice in reversed(self._advice):
+            if error is request.error:
+                return advice
+        return None
+
+    @abc.abstractmethod
+    def _choose(self, call: ModelCall) -> ModelStep:
+        """Return the step that answers `call`."""
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],  # noqa: A002 - the documented name
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None,
+        conversation_id: str | None,
+        prompt: Any | None,
+    ) -> ModelResponse:
+        """Return the whole reply of the next step, after the time its stream would have taken."""
+        call = ModelCall(
+            system_instructions=system_instructions,
+            input=input,
+            model_settings=model_settings,
+            tools=tools,
+            output_schema=output_schema,
+            handoffs=handoffs,
+            tracing=tracing,
+            previous_response_id=previous_response_id,
+            conversation_id=conversation_id,
+            prompt=prompt,
+            streamed=False,
+        )
+        reply = await self._answer(call)
+        final: Any = None
+        if reply.step.stream_events is None and not Pace(reply.step).waits:
+            await anyio.lowlevel.checkpoint()
+        else:
+            stream = self._events(reply, call)
+            try:
+                async for event in stream:
+                    if event.type == "response.completed":
+                        final = event.response
+            finally:
+                await stream.aclose()
+        raw_usage = reply.step.raw_usage if model_settings.preserve_raw_usage else None
+        if final is not None and not reply.step.output:
+            return ModelResponse(
+                output=list(final.output),
+                usage=reply.usage if reply.step.usage or final.usage is None else Usage.from_wire(final.usage),
+                response_id=final.id,
+                request_id=reply.step.request_id,
+                raw_usage=raw_usage,
+            )
+        return ModelResponse(
+            output=reply.items,
+            usage=reply.usage,
+            response_id=reply.response_id,
+            request_id=reply.step.request_id,
+            raw_usage=raw_usage,
+        )
+
+    async def stream_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],  # noqa: A002 - the documented name
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None,
+        conversation_id: str | None,
+        prompt: Any | None,
+    ) -> AsyncGenerator[TResponseStreamEvent, None]:
+        """Yield the events of the next step, each after its delay; every event is a checkpoint."""
+        call = ModelCall(
+            system_instructions=system_instructions,
+            input=input,
+            model_settings=model_settings,
+            tools=tools,
+            output_schema=output_schema,
+            handoffs=handoffs,
+            tracing=tracing,
+            previous_response_id=previous_response_id,
+            conversation_id=conversation_id,
+            prompt=prompt,
+            streamed=True,
+        )
+        self._started += 1
+        try:
+            reply = await self._answer(call)
+            stream = self._events(reply, call)
+            try:
+                async for event in stream:
+                    yield event
+            finally:
+                await stream.aclose()
+        finally:
+            self._closed += 1
+
+    async def _answer(self, call: ModelCall) -> Reply:
+        self._asked += 1
+        number = self._asked
+        step = self._choose(call)
+        reply = await settle(step, call, number, self._default_usage)
+        if reply.step.http is not None:
+            reply = attrs.evolve(reply, step=attrs.evolve(reply.step, http=None, error=_status_error(reply.step.http)))
+        if reply.step.error is not None and reply.step.retry_advice is not None:
+            self._advice.append((reply.step.error, reply.step.retry_advice))
+        return reply
+
+    async def _events(self, reply: Reply, call: ModelCall) -> AsyncGenerator[Any, None]:
+        """Yield the events of `reply` as values, at the step's pace."""
+        step = reply.step
+        pace = Pace(step)
+        source = EventSource(_event_values(reply) if step.stream_events is None else step.stream_events, call)
+        try:
+            async for one in source:
+                event = structure_event(one) if isinstance(one, dict) else one
+                await pace.wait_turn(event.type)
+                yield event
+            await pace.wait_end()
+        except StreamCut:
+            return
+        finally:
+            await source.aclose()
+
+
+def _event_values(reply: Reply) -> Iterator[Any]:
+    for wire in event_wires(response_wire(reply, model="scripted-model")):
+        yield structure_event(wire)
+
+
+def _status_error(reply: HttpReply) -> ModelStatusError:
+    """Return what our own clients raise for such a reply."""
+    retry_after = reply.headers.get("retry-after", "")
+    return ModelStatusError(
+        f"the model answered with status {reply.status}",
+        status=reply.status,
+        headers=reply.headers,
+        body=b"".join(reply.chunks),
+        request_id=reply.headers.get("x-request-id"),
+        retry_after=float(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+class ScriptedModel(PlayedModel):
+    """A model that answers with the steps it was given, one per call, in order.
+
+    A step is a list of output items, a `ModelStep`, a `ModelResponse`, a text, an exception, or a function of the
+    `ModelCall` (sync or async) that returns one of these or yields stream events. Streamed calls get the events a provider
+    would have sent. Calls may overlap: steps are handed out in the order the calls begin.
+
+    Example:
+        >>> model = ScriptedModel([[function_call("add", {"a": 1, "b": 2}, call_id="c1")], "It is 3."])
+
+    Source: testing, "ScriptedModel".
+    """
+
+    def __init__(
+        self, steps: Iterable[Step] = (), *, emit_traces: bool = False, default_usage: Usage | None = None
+    ) -> None:
+        """Make a model that plays `steps`.
+
+        Args:
+            steps: one per expected call.
+            emit_traces: make a generation span round each call, as the models that talk to providers do.
+            default_usage: the tokens of every reply whose step names none.
+
+        Raises:
+            InvalidModelStep: a step is none; nothing was called yet.
+        """
+        super().__init__(default_usage=default_usage)
+        self._emit_traces = emit_traces
+        self._script = Script(steps)
+        self._calls: list[ModelCall] = []
+
+    def __repr__(self) -> str:
+        return f"<ScriptedModel, {len(self._calls)} call(s) made, {len(self._script)} step(s) left>"
+
+    @property
+    def calls(self) -> list[ModelCall]:
+        """The calls so far, in the order they began, each as it was then."""
+        return list(self._calls)
+
+    @property
+    def first_call(self) -> ModelCall | None:
+        """The first call, or None."""
+        return self._calls[0] if self._calls else None
+
+    @property
+    def last_call(self) -> ModelCall | None:
+        """The latest call, or None."""
+        return self._calls[-1] if self._calls else None
+
+    @property
+    def remaining_steps(self) -> int:
+        """How many steps are still to come."""
+        return len(self._script)
+
+    def enqueue(self, step: Step) -> None:
+        """Append one step.
+
+        Raises:
+            InvalidModelStep: it is none.
+        """
+        self._script.extend([step])
+
+    def extend(self, steps: Iterable[Step]) -> None:
+        """Append steps; when one of them is none, nothing is appended.
+
+        Raises:
+            InvalidModelStep: one of them is none.
+        """
+        self._script.extend(steps)
+
+    def assert_complete(self) -> None:
+        """Check that every step was asked for.
+
+        Raises:
+            UnconsumedModelSteps: steps are left.
+        """
+        self._script.assert_complete()
+
+    def _choose(self, call: ModelCall) -> ModelStep:
+        snapshot = attrs.evolve(
+            call,
+            input=detached(call.input),
+            model_settings=detached(call.model_settings),
+            tools=list(call.tools),
+            handoffs=list(call.handoffs),
+            prompt=detached(call.prompt),
+        )
+        self._calls.append(snapshot)
+        return self._script.take(snapshot, "a streamed model call" if call.streamed else "model call")
