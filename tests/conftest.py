@@ -17,6 +17,7 @@ from typing import Any, Literal
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import settings
 
 from agentrun.testing._clock import fail_on_deadlock, virtual_options
 
@@ -25,6 +26,10 @@ _TEST_SECONDS = 60.0
 _SLOW_TEST_SECONDS = 240.0
 # A test that catches the first interruption, or a backend that will not end, gets another one this often.
 _REPEAT_SECONDS = 10.0
+
+# Real time per example says more about the machine than about the code; the limits above catch what hangs.
+settings.register_profile("agentrun", deadline=None)
+settings.load_profile("agentrun")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
