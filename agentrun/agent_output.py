@@ -1,0 +1,168 @@
+"""What an agent's final output must look like, and how the model's text becomes it."""
+
+from __future__ import annotations
+
+import abc
+import sys
+import typing
+from typing import Any
+
+import attrs
+from typing_extensions import override
+
+from ._exceptions import ModelBehaviorError, UserError
+from ._json import quoted
+from ._schema import (
+    CompiledType,
+    FieldSpec,
+    JsonSchema,
+    NoSchemaError,
+    StructureError,
+    compile_fields,
+    compile_type,
+    type_name,
+)
+from ._strict import ensure_strict_json_schema
+
+__all__ = ["AgentOutputSchema", "AgentOutputSchemaBase"]
+
+_WRAPPER_KEY = "response"
+
+
+class AgentOutputSchemaBase(abc.ABC):
+    """How an agent's output is described to the model and read back; subclass it for a format of your own.
+
+    Source: agents, "Output types".
+    """
+
+    @abc.abstractmethod
+    def is_plain_text(self) -> bool:
+        """Return whether the output is text, not JSON."""
+
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Return the name of the output type."""
+
+    @abc.abstractmethod
+    def json_schema(self) -> JsonSchema:
+        """Return the JSON schema that the model is given; only called when the output is not plain text."""
+
+    @abc.abstractmethod
+    def is_strict_json_schema(self) -> bool:
+        """Return whether the provider is asked to enforce the schema."""
+
+    @abc.abstractmethod
+    def validate_json(self, json_str: str) -> Any:
+        """Return the model's text as the final output.
+
+        Raises:
+            ModelBehaviorError: the text does not fit the schema.
+        """
+
+
+@attrs.frozen(eq=False, init=False)
+class AgentOutputSchema(AgentOutputSchemaBase):
+    """The schema of an output type, built once when it is constructed.
+
+    Objects (pydantic models, TypedDict, dict) are what the model writes; every other type is wrapped in an object with the
+    one key `response`, because providers want an object. Values are taken strictly ("1" is not 1); unknown keys are left
+    out.
+
+    Args:
+        output_type: a type hint; None and str mean plain text.
+        strict_json_schema: ask the provider to enforce the schema, which must be strict then.
+
+    Raises:
+        UserError: the type has no schema, or none that is strict.
+
+    Source: agents, "Output types".
+    """
+
+    output_type: Any
+    """The type as it was given."""
+    _strict: bool
+    _compiled: CompiledType | None
+    _wrapped: bool
+
+    def __init__(self, output_type: Any, strict_json_schema: bool = True) -> None:
+        compiled: CompiledType | None = None
+        wrapped = False
+        if output_type is not None and output_type is not str:
+            wrapped = not _is_object_type(output_type)
+            compiled = _compile(output_type, wrapped=wrapped, strict=strict_json_schema)
+        self.__attrs_init__(output_type, strict_json_schema, compiled, wrapped)  # type: ignore[attr-defined]
+
+    @override
+    def is_plain_text(self) -> bool:
+        """Return whether the output type is str or None."""
+        return self._compiled is None
+
+    @override
+    def name(self) -> str:
+        """Return the type as it is read, such as `list[int]`."""
+        return type_name(self.output_type)
+
+    @override
+    def json_schema(self) -> JsonSchema:
+        """Return the schema; it is shared, do not change it.
+
+        Raises:
+            UserError: the output is plain text.
+        """
+        if self._compiled is None:
+            raise UserError(f"the output type {self.name()} is plain text, which has no JSON schema")
+        return self._compiled.schema
+
+    @override
+    def is_strict_json_schema(self) -> bool:
+        """Return what was asked for at construction."""
+        return self._strict
+
+    @override
+    def validate_json(self, json_str: str) -> Any:
+        """Return the model's JSON as a value of the output type; plain text is returned as it is.
+
+        Raises:
+            ModelBehaviorError: the text is not JSON or does not fit; the message has one line per fault.
+        """
+        if self._compiled is None:
+            return json_str
+        try:
+            value = self._compiled.structure_json(json_str, object_only=True)
+        except StructureError as exc:
+            raise ModelBehaviorError(
+                f"invalid JSON for the output type {self.name()}, got {quoted(json_str)}:\n{exc}"
+            ) from exc
+        return value[_WRAPPER_KEY] if self._wrapped else value
+
+
+def _is_object_type(tp: Any) -> bool:
+    cls = typing.get_origin(tp) or tp
+    if not isinstance(cls, type):
+        return False
+    pydantic = sys.modules.get("pydantic")  # nobody has a model without having imported it
+    return issubclass(cls, dict) or (pydantic is not None and issubclass(cls, pydantic.BaseModel))
+
+
+def _compile(tp: Any, *, wrapped: bool, strict: bool) -> CompiledType:
+    try:
+        if not wrapped:
+            compiled = compile_type(tp, strict=strict, extra="ignore")
+        else:
+            compiled = compile_fields("OutputType", [FieldSpec(_WRAPPER_KEY, tp)], strict=strict, extra="ignore")
+    except NoSchemaError as exc:
+        place = f" (its part at {exc.where.removeprefix(_WRAPPER_KEY).lstrip('.')!r}: {type_name(exc.tp)})"
+        inner = exc.tp is not tp and exc.where not in ("", _WRAPPER_KEY)
+        raise UserError(
+            f"the output type {type_name(tp)}{place if inner else ''} has no JSON schema"
+            f"{exc.reason and f' ({exc.reason})'}; use builtins, Literal, enums, TypedDict, dataclasses, attrs classes or "
+            "pydantic models, or pass your own AgentOutputSchemaBase"
+        ) from exc
+    except UserError as exc:
+        raise UserError(
+            f"the output type {type_name(tp)} has no strict JSON schema ({exc.message}); use named fields, or wrap it as "
+            f"AgentOutputSchema({type_name(tp)}, strict_json_schema=False)"
+        ) from exc
+    if strict:
+        ensure_strict_json_schema(compiled.schema)  # once more, for the rules that only hold for the root of a request
+    return compiled

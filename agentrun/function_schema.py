@@ -1,0 +1,452 @@
+"""Python functions -> what a model is told about them, and the model's arguments -> a Python call.
+
+Everything reflective happens in `function_schema`, once per tool. A call then parses the JSON text, checks it against the
+parameter types, and gets back positional and keyword arguments.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ._docstrings import Docstring, DocstringStyle, parse_docstring
+from ._exceptions import UserError
+from ._schema import (
+    MISSING,
+    CompiledType,
+    FieldSpec,
+    JsonSchema,
+    NoSchemaError,
+    StructureError,
+    compile_fields,
+    describe,
+    parse_json,
+    split_metadata,
+    type_name,
+)
+
+__all__ = [
+    "DocstringStyle",
+    "FuncDocumentation",
+    "FuncSchema",
+    "StructureError",
+    "function_schema",
+    "generate_func_documentation",
+]
+
+_Kind = inspect.Parameter
+_POSITIONAL = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
+
+
+@attrs.frozen
+class FuncDocumentation:
+    """What a function's docstring says.
+
+    Source: tools, "Automatic argument and docstring parsing".
+    """
+
+    name: str
+    """The function's name."""
+    description: str | None
+    """The text before the first section."""
+    param_descriptions: dict[str, str] | None
+    """Text by parameter name, or None when no parameter is described."""
+
+
+@attrs.frozen
+class _Parameter:
+    """One parameter that the model fills in."""
+
+    name: str
+    kind: inspect._ParameterKind
+    default: Any
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class FuncSchema:
+    """A function as a model sees it, and the way from the model's JSON to a call of it.
+
+    Source: tools, "Function tools".
+    """
+
+    name: str
+    """What the model calls it."""
+    description: str | None
+    """What the model reads about it."""
+    params_json_schema: JsonSchema
+    """The schema of the arguments: an object with one key per parameter. Shared: do not change it."""
+    signature: inspect.Signature
+    """The function's signature, with the context parameter."""
+    takes_context: bool = False
+    """Whether the first parameter is the run's context; the caller passes it before the positional arguments."""
+    strict_json_schema: bool = True
+    """Whether `params_json_schema` is strict."""
+    return_annotation: Any = inspect.Signature.empty
+    """The resolved return annotation, or `inspect.Signature.empty` when there is none that can be resolved."""
+    _compiled: CompiledType = attrs.field(repr=False)
+    _parameters: tuple[_Parameter, ...] = attrs.field(repr=False)
+
+    def structure_arguments(self, json_text: str) -> tuple[list[Any], dict[str, Any]]:
+        """Return the positional and keyword arguments for a call, without the context.
+
+        Parameters the model left out get their defaults, also in strict mode. Empty text means no arguments.
+
+        Args:
+            json_text: the arguments as the model wrote them, a JSON object.
+
+        Raises:
+            StructureError: the text is no JSON object, or the arguments do not fit; one line per fault.
+        """
+        data = parse_json(json_text, object_only=True) if json_text.strip() else {}
+        return self.to_call_args(self.structure_data(data))
+
+    def structure_data(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the typed values of arguments that are already parsed, by parameter name.
+
+        Raises:
+            StructureError: with one line per fault.
+        """
+        return typing.cast("dict[str, Any]", self._compiled.structure(dict(data), root="argument"))
+
+    def to_call_args(self, data: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Lay typed values out as the positional and keyword arguments of a call, without the context.
+
+        Args:
+            data: what `structure_data` returned; missing parameters get their defaults.
+
+        Raises:
+            StructureError: `**kwargs` names a parameter, or a parameter without a default is missing.
+        """
+        positional: list[Any] = []
+        keywords: dict[str, Any] = {}
+        for parameter in self._parameters:
+            value = data.get(parameter.name, MISSING)
+            if parameter.kind is _Kind.VAR_POSITIONAL:
+                positional.extend(() if value is MISSING else value)
+            elif parameter.kind is _Kind.VAR_KEYWORD:
+                self._spread(parameter.name, {} if value is MISSING else value, keywords)
+            else:
+                value = _default_of(parameter.default) if value is MISSING else value
+                if value is MISSING:
+                    raise StructureError([f"argument `{parameter.name}`: missing"])
+                if parameter.kind in _POSITIONAL:
+                    positional.append(value)
+                else:
+                    keywords[parameter.name] = value
+        return positional, keywords
+
+    def _spread(self, name: str, values: Mapping[str, Any], keywords: dict[str, Any]) -> None:
+        # A positional-only name may come again as a keyword: `def f(a, /, **rest)` may be called as f(1, a=2).
+        taken = {
+            parameter.name for parameter in self.signature.parameters.values() if parameter.kind is not _Kind.POSITIONAL_ONLY
+        }
+        if clashes := sorted(values.keys() & (taken - {name})):
+            raise StructureError([f"argument `{name}.{key}`: names a parameter of its own" for key in clashes])
+        keywords.update(values)
+
+
+def function_schema(
+    func: Callable[..., Any],
+    docstring_style: DocstringStyle | None = None,
+    name_override: str | None = None,
+    description_override: str | None = None,
+    use_docstring_info: bool = True,
+    strict_json_schema: bool = True,
+    *,
+    context_types: Sequence[type] | None = None,
+) -> FuncSchema:
+    """Return the schema of a function's parameters and the way to call it with JSON.
+
+    Works on functions, bound methods, callable objects and `functools.partial`, sync and async. A parameter without an
+    annotation takes anything; `*args: T` is an array of T; `**kwargs: T` is an object under its own name, and needs
+    `strict_json_schema=False`.
+
+    Args:
+        func: the function; it is not called.
+        docstring_style: how its docstring is written; None finds out.
+        name_override: the name the model sees, instead of the function's.
+        description_override: the text the model sees, instead of the docstring's.
+        use_docstring_info: whether the docstring gives the description and the texts of parameters, where it wins over
+            the texts in `Annotated`.
+        strict_json_schema: make the schema strict: every parameter required, no undeclared keys anywhere.
+        context_types: classes that, as the annotation of the first parameter, mark it as the run's context, which is
+            hidden from the model; None means `RunContextWrapper` and its subclasses.
+
+    Raises:
+        UserError: an annotation cannot be resolved or has no (strict) schema; a context parameter is not the first, or
+            `**kwargs` stands in a strict schema. The message names the function and the parameter.
+
+    Source: tools, "Function tools".
+    """
+    if not callable(func):
+        raise UserError(f"a tool must be a function or another callable, got {func!r}")
+    if context_types is None:
+        from ._context import RunContextWrapper
+
+        context_types = (RunContextWrapper,)
+    name = name_override or _name_of(func)
+    signature = _signature_of(func, name)
+    texts = parse_docstring(_docstring_of(func), docstring_style) if use_docstring_info else Docstring()
+    resolver = _Resolver(func, context_types)
+
+    hints = {
+        parameter.name: resolver.resolve(parameter.annotation, f"tool {name!r}: parameter {parameter.name!r}")
+        for parameter in signature.parameters.values()
+    }
+    takes_context = _check_context(name, signature, hints, context_types)
+    shown = list(signature.parameters.values())[1 if takes_context else 0 :]
+    fields = [
+        _field_of(name, parameter, hints[parameter.name], texts.params, strict=strict_json_schema) for parameter in shown
+    ]
+    return FuncSchema(
+        name=name,
+        description=description_override if description_override is not None else texts.description,
+        compiled=(compiled := _compile(name, fields, resolver, strict=strict_json_schema)),
+        params_json_schema=compiled.schema,
+        signature=signature,
+        takes_context=takes_context,
+        strict_json_schema=strict_json_schema,
+        return_annotation=resolver.try_resolve(signature.return_annotation),
+        parameters=tuple(
+            _Parameter(parameter.name, parameter.kind, _declared_default(parameter, hints[parameter.name]))
+            for parameter in shown
+        ),
+    )
+
+
+def generate_func_documentation(func: Callable[..., Any], style: DocstringStyle | None = None) -> FuncDocumentation:
+    """Return the name, the description and the parameter texts that a function's docstring gives.
+
+    Source: tools, "Automatic argument and docstring parsing".
+    """
+    texts = parse_docstring(_docstring_of(func), style)
+    return FuncDocumentation(_name_of(func), texts.description, dict(texts.params) or None)
+
+
+# ------------------------------------------------------------------------------------------------------------ the function
+
+
+def _unwrapped(func: Any) -> Any:
+    """Return what carries name and docstring: the function inside partials."""
+    while isinstance(func, functools.partial):
+        func = func.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return func
+
+
+def _name_of(func: Any) -> str:
+    func = _unwrapped(func)
+    name = getattr(func, "__name__", None)
+    return name if isinstance(name, str) else type(func).__name__
+
+
+def _docstring_of(func: Any) -> str | None:
+    func = _unwrapped(func)
+    if hasattr(func, "__name__"):
+        return inspect.getdoc(func)
+    # An object's own text says what this tool is; that of __call__ usually says "call it".
+    return type(func).__doc__ or inspect.getdoc(type(func).__call__)
+
+
+def _signature_of(func: Any, name: str) -> inspect.Signature:
+    try:
+        return inspect.signature(func)
+    except (TypeError, ValueError) as exc:
+        raise UserError(f"tool {name!r}: {func!r} has no signature that Python can read; wrap it in a function") from exc
+
+
+def _check_context(
+    name: str, signature: inspect.Signature, hints: Mapping[str, Any], context_types: Sequence[type]
+) -> bool:
+    """Return whether the first parameter is the context; raise when another one is."""
+    takes_context = False
+    for index, parameter in enumerate(signature.parameters.values()):
+        if _is_context(hints[parameter.name], context_types):
+            if index > 0 or parameter.kind not in _POSITIONAL:
+                raise UserError(
+                    f"tool {name!r}: parameter {parameter.name!r} takes the run context ({type_name(hints[parameter.name])}),"
+                    " which is only passed as the first positional parameter; move it there"
+                )
+            takes_context = True
+    return takes_context
+
+
+def _is_context(hint: Any, context_types: Sequence[type]) -> bool:
+    hint, _ = split_metadata(hint)
+    origin = typing.get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, tuple(context_types))
+
+
+def _field_of(
+    name: str, parameter: inspect.Parameter, hint: Any, texts: Mapping[str, str], *, strict: bool
+) -> FieldSpec:
+    """Return the JSON key of one parameter."""
+    text = texts.get(parameter.name)
+    if parameter.kind is _Kind.VAR_POSITIONAL:
+        return FieldSpec(parameter.name, list[hint], required=False, description=text)
+    if parameter.kind is _Kind.VAR_KEYWORD:
+        if strict:
+            raise UserError(
+                f"tool {name!r}: parameter '**{parameter.name}' takes undeclared keys, which a strict schema forbids; "
+                "name the parameters, or set strict_mode=False and let the model fill the object "
+                f"{parameter.name!r}"
+            )
+        return FieldSpec(parameter.name, dict[str, hint], required=False, description=text)
+    default = _declared_default(parameter, hint)
+    if _is_pydantic_field(parameter.default):
+        hint = typing.Annotated[hint, parameter.default]
+    return FieldSpec(
+        parameter.name,
+        hint,
+        required=default is MISSING,
+        default=_default_of(default),
+        description=text or describe(split_metadata(hint)[1]),
+    )
+
+
+def _compile(name: str, fields: Sequence[FieldSpec], resolver: _Resolver, *, strict: bool) -> CompiledType:
+    try:
+        return compile_fields(f"{name}_args", fields, strict=strict, lookup=resolver.names)
+    except NoSchemaError as exc:
+        key = re.split(r"[.\[ ]", exc.where, maxsplit=1)[0]
+        place = f" (at {exc.where!r})" if exc.where != key else ""
+        reason = f" ({exc.reason})" if exc.reason else ""
+        raise UserError(
+            f"tool {name!r}: parameter {key!r}{place} has the type {type_name(exc.tp)}, which has no JSON schema{reason}; "
+            "use builtins, Literal, enums, TypedDict, dataclasses, attrs classes or pydantic models, or annotate it as Any"
+        ) from exc
+    except UserError as exc:
+        if (culprit := _not_strict(name, fields, resolver)) is None:
+            raise UserError(f"tool {name!r}: {exc.message}") from exc
+        field, reason = culprit
+        raise UserError(
+            f"tool {name!r}: parameter {field.key!r} has the type {type_name(field.type)}, which has no strict JSON schema; "
+            f"use a TypedDict, dataclass or model with named fields, or set strict_mode=False ({reason})"
+        ) from exc
+
+
+def _not_strict(name: str, fields: Sequence[FieldSpec], resolver: _Resolver) -> tuple[FieldSpec, str] | None:
+    for field in fields:
+        try:
+            compile_fields(name, [field], lookup=resolver.names)
+        except UserError as exc:
+            return field, exc.message
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------- defaults
+
+
+def _is_pydantic_field(value: Any) -> bool:
+    return type(value).__name__ == "FieldInfo" and type(value).__module__.partition(".")[0] == "pydantic"
+
+
+def _declared_default(parameter: inspect.Parameter, hint: Any) -> Any:
+    """Return a parameter's default: a value, a pydantic `Field` that has one, or MISSING."""
+    candidates = [parameter.default] if parameter.default is not _Kind.empty else []
+    candidates += [item for item in split_metadata(hint)[1] if _is_pydantic_field(item)]
+    for candidate in candidates:
+        if not _is_pydantic_field(candidate) or not candidate.is_required():
+            return candidate
+    return MISSING
+
+
+def _default_of(default: Any) -> Any:
+    """Return the value of a declared default; a factory is called anew each time."""
+    return default.get_default(call_default_factory=True) if _is_pydantic_field(default) else default
+
+
+# ------------------------------------------------------------------------------------------------------------- annotations
+
+
+class _Names(dict[str, Any]):
+    """The names an annotation may use, found when they are asked for.
+
+    First the function's own closure and module, then local variables of the functions around its definition that are
+    still running (a class defined inside a function is in no closure when only annotations name it), then the context
+    classes, which many import under TYPE_CHECKING only.
+    """
+
+    def __init__(self, func: Any, context_types: Sequence[type]) -> None:
+        super().__init__()
+        self._globals: Mapping[str, Any] = getattr(func, "__globals__", {})
+        closure = getattr(func, "__closure__", None) or ()
+        self._free: dict[str, Any] = {}
+        for name, cell in zip(getattr(getattr(func, "__code__", None), "co_freevars", ()), closure, strict=False):
+            try:
+                self._free[name] = cell.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+        self._contexts = {cls.__name__: cls for base in context_types for cls in (base, *_subclasses(base))}
+        self._qualified: Sequence[str] = getattr(func, "__qualname__", "").split(".")
+
+    def __missing__(self, name: str) -> Any:
+        for place in (self._free, self._globals, vars(builtins), *self._frames(), self._contexts):
+            if name in place:
+                return place[name]
+        raise KeyError(name)
+
+    def _frames(self) -> list[Mapping[str, Any]]:
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the documented way to the caller's frame
+        found: list[Mapping[str, Any]] = []
+        outer: Any = frame
+        while outer is not None:
+            if outer.f_globals is self._globals and outer.f_code.co_name in self._qualified:
+                found.append(outer.f_locals)
+            outer = outer.f_back
+        return found
+
+
+def _subclasses(cls: type) -> list[type]:
+    return [each for child in cls.__subclasses__() for each in (child, *_subclasses(child))]
+
+
+class _Resolver:
+    """Turns the annotations of one function into types."""
+
+    def __init__(self, func: Any, context_types: Sequence[type]) -> None:
+        func = _unwrapped(func)
+        if not hasattr(func, "__globals__") and not hasattr(func, "__func__"):
+            func = getattr(type(func), "__call__", func)  # noqa: B004 - the method itself is wanted
+        func = inspect.unwrap(getattr(func, "__func__", func))
+        self.names: Mapping[str, Any] = _Names(func, context_types)
+
+    def resolve(self, annotation: Any, what: str) -> Any:
+        """Return the type an annotation names.
+
+        Raises:
+            UserError: it cannot be resolved; the message begins with `what`.
+        """
+        if annotation is inspect.Signature.empty:
+            return Any
+        try:
+            return self._evaluate(annotation)
+        except Exception as exc:  # noqa: BLE001 - evaluating an annotation runs code of its author, which may raise anything
+            raise UserError(
+                f"{what} has the annotation {annotation!r}, which cannot be resolved ({exc}); import or define the name "
+                "where the function is defined, and not only under TYPE_CHECKING"
+            ) from exc
+
+    def try_resolve(self, annotation: Any) -> Any:
+        """Return the type an annotation names, or `inspect.Signature.empty`."""
+        try:
+            return self._evaluate(annotation)
+        except Exception:  # noqa: BLE001 - see resolve(); here nobody needs the answer
+            return inspect.Signature.empty
+
+    def _evaluate(self, annotation: Any) -> Any:
+        if annotation is inspect.Signature.empty or annotation is None:
+            return annotation
+
+        def holder() -> None: ...
+
+        # get_type_hints also resolves strings inside, as in list["Item"].
+        holder.__annotations__ = {"value": annotation}
+        return typing.get_type_hints(holder, globalns={}, localns=self.names, include_extras=True)["value"]  # type: ignore[arg-type]
