@@ -1,12 +1,14 @@
 """The codec of Responses values: JSON objects to typed values and back, one converter in one place.
 
-Reading goes by the `type` tag through a dict to a reader. Each class has one reader, made from its attrs fields when its first value arrives: which JSON
-name feeds which field, and how. Nothing is lost on the way: see `_responses.py` for what `extra` and `as_sent` keep.
+Reading goes by the `type` tag through a dict to a reader. Each class has one reader, made from its attrs fields when
+its first value arrives: which JSON name feeds which field, and how. Nothing is lost on the way: see `_responses.py`
+for what `extra` and `as_sent` keep.
 
-Deltas have a way of their own, because a reply has thousands of them: where the keys are exactly the known ones, the dict is passed to the class as it is.
+Deltas have a way of their own, because a reply has thousands of them: where the keys are exactly the usual ones, the
+slots are filled in place.
 
-What a run cannot go on without is checked (texts, names, arguments, ids, lists of items and parts); a wrong one is a `WireError` that says where.
-Other fields are kept as they came, since a provider that is wrong about them does no harm.
+What a run cannot go on without is checked (texts, names, arguments, ids, lists of items and parts); a wrong one is a
+`WireError` that says where. Other fields are kept as they came: a provider that is wrong about them does no harm.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
-from ._responses import (
+from agentrun._responses import (
     Content,
     IncompleteDetails,
     InputTokensDetails,
@@ -90,9 +92,10 @@ class WireError(ValueError):
 
 
 def structure_item(data: Mapping[str, Any]) -> TResponseOutputItem:
-    """Return the output item that `data` describes; a Record where its `type` is unknown, or a message is not the assistant's.
+    """Return the output item that `data` describes.
 
-    Nested objects of unknown class read `data` itself and do not copy it.
+    It is a Record where its `type` is unknown, and where a message is not the assistant's. Nested objects of unknown
+    class read `data` itself and do not copy it.
 
     Raises:
         WireError: `data` is no object, has no `type`, or lacks what its type needs.
@@ -125,7 +128,9 @@ def structure_response(data: Mapping[str, Any]) -> Response:
 
 
 def unstructure(value: Any) -> Any:
-    """Return any value as plain JSON values that share nothing with it: what `structure_*` was given, if it came from there.
+    """Return any value as plain JSON values that share nothing with it.
+
+    For a value that `structure_*` made this is an equal of what it was made from.
 
     Raises:
         TypeError: `value` or something in it has no JSON form.
@@ -157,6 +162,8 @@ def as_dict(item: Any) -> TResponseInputItem:
 
 # ---- reading by class
 
+_new = object.__new__
+
 _CHECKED = frozenset({"id", "call_id", "name", "arguments", "input", "text", "delta", "refusal"})
 """Fields that a run reads: a string where a string is declared. Others are kept whatever they are."""
 
@@ -186,7 +193,8 @@ def _list_of(read: Reader) -> Reader:
             try:
                 result.append(read(entry))
             except WireError as fault:
-                raise fault.under(index)  # noqa: B904 - the same error, with its path
+                fault.under(index)
+                raise
         return result
 
     return read_list
@@ -195,11 +203,12 @@ def _list_of(read: Reader) -> Reader:
 class _FieldReader:
     """One field of a class, ready for reading."""
 
-    __slots__ = ("attribute", "name", "omitted", "read", "refuses_null", "required")
+    __slots__ = ("attribute", "default", "name", "omitted", "read", "refuses_null", "required")
 
     def __init__(self, name: str, attribute: str, annotation: str, default: Any, omitted: bool) -> None:
         self.name = name
         self.attribute = attribute
+        self.default = default
         self.required = default is attrs.NOTHING
         self.omitted = omitted
         checked = name in _CHECKED and annotation in ("str", "str | None")
@@ -211,6 +220,14 @@ class _FieldReader:
 def _any_reader(annotation: str) -> Reader | None:
     # What cannot hold an object needs no look inside.
     return wrap if any(word in annotation for word in ("Record", "Json", "list")) else None
+
+
+def _read_field(read: Reader, name: str, value: Any) -> Any:
+    try:
+        return read(value)
+    except WireError as fault:
+        fault.under(name)
+        raise
 
 
 def reader_of(cls: type[WireValue]) -> Callable[[Any], Any]:
@@ -239,12 +256,9 @@ def reader_of(cls: type[WireValue]) -> Callable[[Any], Any]:
                 as_sent[name] = None
                 continue
             if field.read is not None:
-                try:
-                    value = field.read(value)
-                except WireError as fault:
-                    raise fault.under(name)  # noqa: B904 - the same error, with its path
-            if value == "" and field.omitted:
-                as_sent[name] = value
+                value = _read_field(field.read, name, value)
+            if field.omitted and value == field.default:
+                as_sent[name] = value  # an empty string that the sender wrote
             values[field.attribute] = value
         result = cls(**values)
         if seen != len(source):
@@ -256,21 +270,81 @@ def reader_of(cls: type[WireValue]) -> Callable[[Any], Any]:
     return read
 
 
-def _delta_reader(cls: type[WireValue]) -> Callable[[Any], Any]:
-    """Return a reader for a class of flat events with a `delta`, quick where the keys are exactly the known ones."""
+def _text_delta_reader() -> Callable[[Any], ResponseTextDeltaEvent]:
+    """Return the reader of text deltas, quick where the keys are exactly the usual ones.
+
+    It fills the slots itself: `__init__` has nothing else to do here, and keywords cost more than all the rest.
+    """
+    read_any: Callable[[Any], ResponseTextDeltaEvent] = reader_of(ResponseTextDeltaEvent)
+
+    def read(data: Any) -> ResponseTextDeltaEvent:
+        obfuscation = None
+        if len(data) != 7:
+            obfuscation = data.get("obfuscation")
+            if len(data) != 8 or obfuscation is None:
+                return read_any(data)
+        event = _new(ResponseTextDeltaEvent)
+        try:
+            event.delta = delta = data["delta"]
+            event.item_id = item_id = data["item_id"]
+            event.output_index = output_index = data["output_index"]
+            event.content_index = content_index = data["content_index"]
+            event.logprobs = logprobs = data["logprobs"]
+            event.sequence_number = sequence_number = data["sequence_number"]
+            event.type = data["type"]
+        except KeyError:
+            return read_any(data)
+        if (
+            type(delta) is not str
+            or logprobs != []  # its entries become Records
+            # Nulls are remembered.
+            or item_id is None
+            or output_index is None
+            or content_index is None
+            or sequence_number is None
+        ):
+            return read_any(data)
+        event.obfuscation = obfuscation
+        event.extra = event.as_sent = None
+        return event
+
+    return read
+
+
+def _delta_reader(cls: type[WireValue], *indexes: str) -> Callable[[Any], Any]:
+    """Return a reader for another class of deltas, quick in the same way.
+
+    `indexes` are the indexes that the class has besides `output_index`.
+    """
     read_any = reader_of(cls)
-    keys = frozenset(shape.wire for shape in cls.shapes())
-    usual = keys - {"obfuscation"}
-    make = cast("Callable[..., ResponseTextDeltaEvent]", cls)  # all that is read below is `delta`
-    has_logprobs = "logprobs" in keys
+    size = 5 + len(indexes)
+    make = cast("type[ResponseFunctionCallArgumentsDeltaEvent]", cls)  # all have its fields
 
     def read(data: Any) -> Any:
-        # Nulls need remembering and log probabilities need Records; both are rare.
-        names = data.keys()
-        if (names == usual or names == keys) and type(data["delta"]) is str and None not in data.values():
-            if not has_logprobs or not data["logprobs"]:
-                return make(**data)
-        return read_any(data)
+        obfuscation = None
+        if len(data) != size:
+            obfuscation = data.get("obfuscation")
+            if len(data) != size + 1 or obfuscation is None:
+                return read_any(data)
+        event = _new(make)
+        try:
+            event.delta = delta = data["delta"]
+            event.item_id = item_id = data["item_id"]
+            event.output_index = output_index = data["output_index"]
+            event.sequence_number = sequence_number = data["sequence_number"]
+            event.type = data["type"]
+            for name in indexes:
+                index = data[name]
+                if index is None:
+                    return read_any(data)
+                setattr(event, name, index)
+        except KeyError:
+            return read_any(data)
+        if type(delta) is not str or item_id is None or output_index is None or sequence_number is None:
+            return read_any(data)
+        event.obfuscation = obfuscation
+        event.extra = event.as_sent = None
+        return event
 
     return read
 
@@ -385,12 +459,11 @@ _EVENTS: tuple[type[WireValue], ...] = (
     ResponseReasoningSummaryTextDoneEvent,
     ResponseReasoningTextDoneEvent,
 )
-_DELTAS: tuple[type[WireValue], ...] = (
-    ResponseTextDeltaEvent,
-    ResponseFunctionCallArgumentsDeltaEvent,
-    ResponseRefusalDeltaEvent,
-    ResponseReasoningSummaryTextDeltaEvent,
-    ResponseReasoningTextDeltaEvent,
+_DELTAS: tuple[tuple[Any, ...], ...] = (
+    (ResponseFunctionCallArgumentsDeltaEvent,),
+    (ResponseRefusalDeltaEvent, "content_index"),
+    (ResponseReasoningSummaryTextDeltaEvent, "summary_index"),
+    (ResponseReasoningTextDeltaEvent, "content_index"),
 )
 
 _event_readers: dict[str, Reader] = {}
@@ -404,12 +477,13 @@ def tag_of(cls: type[WireValue]) -> str:
 
 def _find_event_reader(data: Any) -> Reader:
     tag = _tag(data)
-    for cls in _DELTAS:
-        _event_readers.setdefault(tag_of(cls), _delta_reader(cls))
-    for cls in _EVENTS:
-        _event_readers.setdefault(tag_of(cls), _lazily(cls))
+    if not _event_readers:
+        _event_readers.update({tag_of(cls): _lazily(cls) for cls in _EVENTS})
+        _event_readers["response.output_text.delta"] = _text_delta_reader()
+        for cls, *indexes in _DELTAS:
+            _event_readers[tag_of(cls)] = _delta_reader(cls, *indexes)
     if tag not in _event_readers:
-        from ._hosted import HOSTED_EVENTS
+        from agentrun._hosted import HOSTED_EVENTS
 
         for cls in HOSTED_EVENTS:
             _event_readers.setdefault(tag_of(cls), _lazily(cls))
@@ -417,7 +491,7 @@ def _find_event_reader(data: Any) -> Reader:
 
 
 def _find_item_reader(tag: str) -> Reader:
-    from ._hosted import HOSTED_ITEMS
+    from agentrun._hosted import HOSTED_ITEMS
 
     for cls in HOSTED_ITEMS:
         _item_readers.setdefault(tag_of(cls), _lazily(cls))

@@ -1,8 +1,8 @@
-"""Responses output items and stream events that few programs meet: hosted tools, computers, shells, images, MCP by the provider.
+"""Responses output items and stream events that few programs meet: hosted tools, computers, shells, images, MCP.
 
-This module costs as much to import as the rest of the values together, so it loads when the first such item or event arrives, or when one of its
-classes is imported by name. Objects inside them (actions, results, tools) are Records. Only what a run needs to go on is required; the rest may be
-missing, as it is in the first event of a hosted call.
+This module costs as much to import as the other values together, so it loads when the first such item or event
+arrives, or when one of its classes is imported by name. Objects inside them (actions, results, tools) are Records.
+Only what a run needs to go on is required; the rest may be missing, as it is in the first event of a hosted call.
 
 Source: OpenAI API reference, "Responses" and "Streaming events".
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import attrs
 
-from ._responses import HostedEvent, HostedItem, Json, Record, Response, wire
+from agentrun._responses import HostedEvent, HostedItem, Json, Record, Response, wire
 
 
 @wire

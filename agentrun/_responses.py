@@ -3,13 +3,15 @@
 Every class here is an attrs class with slots whose fields are the JSON fields. What the classes do not know is kept:
 
 * unknown fields of a known class stand in `extra` and read as attributes;
-* `as_sent` remembers what the sender wrote where a field holds its default (an explicit null, or nothing at all), so that a value goes
-  back exactly as it came;
+* `as_sent` remembers what the sender wrote where a field holds its default (an explicit null, or nothing at all), so
+  that a value goes back exactly as it came;
 * objects of no known class are a `Record`.
 
-Invariant: `unstructure_item(structure_item(d)) == d` for every dict that structures, and `structure_item(unstructure_item(x)) == x`.
+Invariant: `unstructure_item(structure_item(d)) == d` for every dict that structures, and
+`structure_item(unstructure_item(x)) == x`.
 
-The classes share one `__eq__` and `__repr__` in `WireValue` instead of generated ones: attrs compiles code per class, and these ran at import.
+The classes share one `__eq__` and `__repr__` in `WireValue` instead of generated ones, which attrs would compile for
+each class at import.
 Items and events that few programs meet are in `_hosted.py`, which loads when the first one arrives.
 
 Source: OpenAI API reference, "Responses" and "Streaming events".
@@ -35,7 +37,7 @@ T = TypeVar("T")
 
 
 def wrap(value: Any) -> Any:
-    """Return `value` with JSON objects as `Record`s: a mapping becomes one, a list becomes a new list of wrapped values."""
+    """Return `value` with JSON objects as `Record`s: a dict becomes one, a list a new list of wrapped values."""
     if isinstance(value, dict):
         return Record(cast("dict[str, Any]", value))
     if isinstance(value, list):
@@ -46,8 +48,9 @@ def wrap(value: Any) -> Any:
 class Record(Mapping[str, Any]):
     """A JSON object of no known class, readable by attribute and by key; objects inside it are Records too.
 
-    `record.action.type` and `record["action"]["type"]` are the same value. Names that a mapping uses itself (`items`, `keys`, `values`,
-    `get`) are read by key. A Record equals another one, or a dict, of equal content. It reads the dict it was given and does not copy it.
+    `record.action.type` and `record["action"]["type"]` are the same value. Names that a mapping uses itself (`items`,
+    `keys`, `values`, `get`) are read by key. A Record equals another one, or a dict, of equal content. It reads the
+    dict it was given and does not copy it.
     """
 
     __slots__ = ("_data",)
@@ -85,7 +88,7 @@ class Record(Mapping[str, Any]):
         return f"Record({self._data!r})"
 
     def model_dump(self, **options: Any) -> JsonObject:
-        """Return the object as plain JSON values. Options are accepted for likeness with pydantic and change nothing."""
+        """Return the object as plain JSON values. Options are accepted as pydantic has them and change nothing."""
         return plain(self._data)
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
@@ -113,7 +116,7 @@ class FieldShape(NamedTuple):
 def wire(cls: type[T]) -> type[T]:
     """Make `cls` a slotted attrs class with keyword arguments only; equality and repr come from `WireValue`."""
     return attrs.define(
-        cls, eq=False, repr=False, match_args=False, auto_attribs=True, weakref_slot=False, kw_only=True, on_setattr=[]
+        cls, eq=False, repr=False, match_args=False, auto_attribs=True, weakref_slot=False, kw_only=True
     )
 
 
@@ -124,7 +127,10 @@ class WireValue:
     extra: dict[str, Any] | None = None
     """Fields the class does not know, by JSON name; each also reads as an attribute."""
     as_sent: dict[str, Any] | None = attrs.field(default=None, init=False)
-    """What the sender wrote, by JSON name, where a field now holds its default; `attrs.NOTHING` if it was left out. Not compared."""
+    """What the sender wrote, by JSON name, where a field now holds its default; `attrs.NOTHING` if it was left out.
+
+    It is not compared: a null and a field left out mean the same.
+    """
 
     _shapes: ClassVar[tuple[FieldShape, ...] | None] = None
 
@@ -163,7 +169,7 @@ class WireValue:
         shown = [
             f"{shape.attribute}={value!r}"
             for shape in self.shapes()
-            if (value := getattr(self, shape.attribute)) is not None or not shape.omitted
+            if (value := getattr(self, shape.attribute)) != shape.default or not shape.omitted
         ]
         if self.extra is not None:
             shown.append(f"extra={self.extra!r}")
@@ -209,8 +215,9 @@ def _without_nulls(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as plain JSON values that share nothing with it: Responses values and Records become dicts, tuples lists.
+    """Return `value` as plain JSON values that share nothing with it.
 
+    Responses values and Records become dicts, tuples become lists.
     Objects with `model_dump` (pydantic's, the `openai` package's) are asked for what was set on them.
 
     Raises:
@@ -227,7 +234,9 @@ def plain(value: Any) -> Any:
         return [plain(entry) for entry in cast("list[Any]", value)]
     dump = getattr(value, "model_dump", None)
     if dump is None:
-        raise TypeError(f"{value!r} has no JSON form; give a dict, a list, a scalar, a Responses value or a pydantic model")
+        raise TypeError(
+            f"{value!r} has no JSON form; give a dict, a list, a scalar, a Responses value or a pydantic model"
+        )
     return dump(mode="json", by_alias=True, exclude_unset=True)
 
 
