@@ -1,0 +1,1 @@
+"""Parts that go beyond the core: filters for handoffs, prompts for handoffs."""
