@@ -113,7 +113,8 @@ def structure_event(data: Mapping[str, Any]) -> TResponseStreamEvent:
         read = _event_readers[data["type"]]
     except (KeyError, TypeError, IndexError):
         read = _find_event_reader(data)
-    return read(data)
+    event: TResponseStreamEvent = read(data)
+    return event
 
 
 def structure_response(data: Mapping[str, Any]) -> Response:
@@ -189,7 +190,7 @@ def _list_of(read: Reader) -> Reader:
         if not isinstance(value, list):
             raise _expected("a list", value)
         result: list[Any] = []
-        for index, entry in enumerate(cast("list[Any]", value)):
+        for index, entry in enumerate(cast("list[object]", value)):
             try:
                 result.append(read(entry))
             except WireError as fault:

@@ -39,9 +39,9 @@ T = TypeVar("T")
 def wrap(value: Any) -> Any:
     """Return `value` with JSON objects as `Record`s: a dict becomes one, a list a new list of wrapped values."""
     if isinstance(value, dict):
-        return Record(cast("dict[str, Any]", value))
+        return Record(cast("dict[str, object]", value))
     if isinstance(value, list):
-        return [wrap(entry) for entry in cast("list[Any]", value)]
+        return [wrap(entry) for entry in cast("list[object]", value)]
     return value
 
 
@@ -54,7 +54,7 @@ class Record(Mapping[str, Any]):
     """
 
     __slots__ = ("_data",)
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+    __hash__ = None  # type: ignore[assignment]  # content may change under it, as with a dict
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
@@ -89,14 +89,12 @@ class Record(Mapping[str, Any]):
 
     def model_dump(self, **options: Any) -> JsonObject:
         """Return the object as plain JSON values. Options are accepted as pydantic has them and change nothing."""
-        return plain(self._data)
+        whole: JsonObject = plain(self._data)
+        return whole
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         """Return the object as JSON text."""
         return json.dumps(plain(self._data), indent=indent, ensure_ascii=False)
-
-
-Record.__hash__ = None  # type: ignore[assignment]  # content may change under it, as with a dict
 
 
 class FieldShape(NamedTuple):
@@ -132,6 +130,9 @@ class WireValue:
     It is not compared: a null and a field left out mean the same.
     """
 
+    if TYPE_CHECKING:  # attrs sets it; its own plugin and stubs do not see through `wire`
+        __attrs_attrs__: ClassVar[Any]
+
     _shapes: ClassVar[tuple[FieldShape, ...] | None] = None
 
     @classmethod
@@ -158,7 +159,7 @@ class WireValue:
             return True
         if self.__class__ is not other.__class__:
             return NotImplemented
-        theirs = cast("WireValue", other)  # of our class, as just compared
+        theirs: Any = other
         return (self.extra or None) == (theirs.extra or None) and all(
             getattr(self, shape.attribute) == getattr(theirs, shape.attribute) for shape in self.shapes()
         )
@@ -185,7 +186,8 @@ class WireValue:
         """
         whole: JsonObject = plain(self)
         if exclude_none:
-            return _without_nulls(whole)
+            whole = _without_nulls(whole)
+            return whole
         if not exclude_unset:
             for shape in self.shapes():
                 if shape.wire not in whole:
@@ -207,10 +209,10 @@ def _shape(field: attrs.Attribute[Any]) -> FieldShape:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        entries = cast("dict[str, Any]", value).items()
-        return {key: _without_nulls(entry) for key, entry in entries if entry is not None}
+        fields = cast("dict[str, object]", value)
+        return {key: _without_nulls(entry) for key, entry in fields.items() if entry is not None}
     if isinstance(value, list):
-        return [_without_nulls(entry) for entry in cast("list[Any]", value)]
+        return [_without_nulls(entry) for entry in cast("list[object]", value)]
     return value
 
 
@@ -228,10 +230,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, WireValue):
         return _plain_value(value)
     if isinstance(value, Mapping):
-        mapping = cast("Mapping[str, Any]", value)
-        return {key: plain(mapping[key]) for key in mapping}
+        fields = cast("Mapping[str, object]", value)
+        return {key: plain(fields[key]) for key in fields}
     if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in cast("list[Any]", value)]
+        return [plain(entry) for entry in cast("list[object]", value)]
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(

@@ -9,7 +9,7 @@ import pytest
 
 from agentrun._codec import WireError, structure_event, structure_item, structure_response
 
-PART = {"type": "output_text", "text": "x", "annotations": []}
+PART: dict[str, Any] = {"type": "output_text", "text": "x", "annotations": []}
 CALL = {"type": "function_call", "call_id": "c", "name": "n", "arguments": "{}"}
 
 
@@ -109,7 +109,13 @@ def test_a_reply_that_a_run_cannot_use_is_refused(data: dict[str, Any], path: st
 )
 def test_an_event_that_a_run_cannot_use_is_refused(data: dict[str, Any], path: str) -> None:
     check_fault(structure_event, data, path)
-    index = {"item_id": "m", "output_index": 0, "content_index": 0, "logprobs": [], "sequence_number": 1}
+    index: dict[str, Any] = {
+        "item_id": "m",
+        "output_index": 0,
+        "content_index": 0,
+        "logprobs": [],
+        "sequence_number": 1,
+    }
     check_fault(structure_event, {**index, **data}, path)
 
 

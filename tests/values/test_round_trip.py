@@ -37,9 +37,10 @@ EVENTS = [
 
 
 def class_named(name: str) -> type[WireValue]:
-    cls = getattr(_responses, name, None) or getattr(_hosted, name)
+    cls: Any = getattr(_responses, name, None) or getattr(_hosted, name)
     assert issubclass(cls, WireValue)
-    return cls
+    found: type[WireValue] = cls
+    return found
 
 
 @pytest.mark.parametrize(("name", "data"), ITEMS)
@@ -74,7 +75,7 @@ def test_every_field_of_a_class_reads_as_an_attribute(name: str, data: dict[str,
     value: Any = structure_item(data) if name in WIRE["items"] else structure_event(data)
     for key, sent in data.items():
         attribute = "async_" if key == "async" else key
-        assert attribute in attrs.fields_dict(type(value)), f"{name} has no field {attribute}"
+        assert attribute in attrs.fields_dict(class_named(name)), f"{name} has no field {attribute}"
         assert unstructure(getattr(value, attribute)) == sent or sent is None
 
 

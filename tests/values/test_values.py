@@ -71,7 +71,8 @@ def test_values_differ_by_class_by_field_and_by_extra() -> None:
 
 
 def test_a_null_and_a_missing_field_are_equal_and_go_back_as_they_came() -> None:
-    null, missing = {"type": "reasoning", "summary": [], "content": None}, {"type": "reasoning", "summary": []}
+    missing: dict[str, Any] = {"type": "reasoning", "summary": []}
+    null = {**missing, "content": None}
     assert structure_item(null) == structure_item(missing)
     assert unstructure_item(structure_item(null)) == null
     assert unstructure_item(structure_item(missing)) == missing
@@ -166,7 +167,11 @@ def test_a_failed_reply_needs_no_output() -> None:
 
 @pytest.mark.parametrize("count", [-1, 2**70, "12", 1.5, None, [1]])
 def test_implausible_token_counts_are_kept(count: Any) -> None:
-    data = {"id": "r", "output": [], "usage": {"input_tokens": count, "input_tokens_details": {"cached_tokens": count}}}
+    data: dict[str, Any] = {
+        "id": "r",
+        "output": [],
+        "usage": {"input_tokens": count, "input_tokens_details": {"cached_tokens": count}},
+    }
     reply = structure_response(data)
     assert reply.usage is not None
     assert unstructure(reply) == data
@@ -177,8 +182,13 @@ def test_implausible_token_counts_are_kept(count: Any) -> None:
 
 @pytest.mark.parametrize("details", [{}, {"input_tokens_details": None, "output_tokens_details": None}])
 def test_usage_without_details_reads_as_zeros(details: dict[str, Any]) -> None:
-    data = {"id": "r", "output": [], "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, **details}}
+    data: dict[str, Any] = {
+        "id": "r",
+        "output": [],
+        "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, **details},
+    }
     usage = structure_response(data).usage
+    assert usage is not None
     assert usage == ResponseUsage(input_tokens=1, output_tokens=2, total_tokens=3)
     assert usage.input_tokens_details == InputTokensDetails(cached_tokens=0)
     assert unstructure(usage) == data["usage"]
