@@ -1,0 +1,142 @@
+"""What a program sets once for all OpenAI models, and what the environment says otherwise."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, NamedTuple
+
+from .._exceptions import UserError
+
+__all__ = [
+    "Account",
+    "account",
+    "default_api",
+    "default_client",
+    "get_default_model",
+    "set_default_openai_api",
+    "set_default_openai_client",
+    "set_default_openai_key",
+]
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_DEFAULT_MODEL = "gpt-5.6-luna"
+
+OpenAIApi = Literal["responses", "chat_completions"]
+
+_key: str | None = None
+_client: Any | None = None
+_api: OpenAIApi = "responses"
+
+
+def set_default_openai_key(key: str, use_for_tracing: bool = True) -> None:
+    """Use `key` for OpenAI models made from now on, in the place of OPENAI_API_KEY.
+
+    Args:
+        key: the API key.
+        use_for_tracing: whether traces are sent with it as well. Only the exporter of traces reads that.
+
+    Source: configuration, "API keys and clients".
+    """
+    global _key  # noqa: PLW0603 - the documented function sets a default of the process
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UserError(f"the default OpenAI key must be a string, got {type(key).__name__}")
+    _key = key
+
+
+def set_default_openai_client(client: Any, use_for_tracing: bool = True) -> None:
+    """Take key, base URL, organization and project of OpenAI models made from now on from `client`.
+
+    Args:
+        client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`.
+        use_for_tracing: whether traces are sent with its key as well. Only the exporter of traces reads that.
+
+    Source: configuration, "API keys and clients".
+    """
+    global _client  # noqa: PLW0603
+    _client = client
+
+
+def set_default_openai_api(api: OpenAIApi) -> None:
+    """Choose the API that models found by name are called with.
+
+    Raises:
+        UserError: it is neither "responses" nor "chat_completions".
+
+    Source: configuration, "API keys and clients".
+    """
+    global _api  # noqa: PLW0603
+    if api not in ("responses", "chat_completions"):
+        raise UserError(f'the default OpenAI API must be "responses" or "chat_completions", got {api!r}')
+    _api = api
+
+
+def default_api() -> OpenAIApi:
+    """Return the API that models found by name are called with."""
+    return _api
+
+
+def default_client() -> Any | None:
+    """Return what `set_default_openai_client` was given."""
+    return _client
+
+
+def default_key() -> str | None:
+    """Return what `set_default_openai_key` was given."""
+    return _key
+
+
+def get_default_model() -> str:
+    """Return the model of an agent that names none: OPENAI_DEFAULT_MODEL in lower case, or a constant.
+
+    Source: models, "Default model".
+    """
+    return os.environ.get("OPENAI_DEFAULT_MODEL", "").strip().lower() or _DEFAULT_MODEL
+
+
+class Account(NamedTuple):
+    """Where requests go and on whose behalf."""
+
+    base_url: str
+    api_key: str
+    organization: str | None
+    project: str | None
+
+
+def account(
+    client: Any | None,
+    base_url: str | None,
+    api_key: str | None,
+    organization: str | None = None,
+    project: str | None = None,
+) -> Account:
+    """Return where to send requests, each part from the first that names it: the arguments, the client, the process
+    defaults, the environment.
+
+    Raises:
+        UserError: there is no key anywhere.
+    """
+    if client is None and api_key is None and base_url is None:
+        client = _client
+    found_url, found_key = getattr(client, "base_url", None), getattr(client, "api_key", None)
+    if client is not None and found_url is None and found_key is None:
+        raise UserError(
+            f"openai_client must have the attributes api_key and base_url, as openai.AsyncOpenAI has, got "
+            f"{type(client).__name__}; give an HTTP client as http_client"
+        )
+    key = api_key if api_key is not None else found_key
+    if key is None:
+        key = _key if _key is not None else os.environ.get("OPENAI_API_KEY")
+    if key is None:
+        raise UserError(
+            "there is no API key: set the environment variable OPENAI_API_KEY, call set_default_openai_key(), or give "
+            'api_key= (api_key="" for a server that wants none)'
+        )
+    if not isinstance(key, str):
+        raise UserError(f"api_key must be a string, got {type(key).__name__}")
+    url = base_url or (str(found_url) if found_url else None) or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    return Account(
+        url,
+        key,
+        organization or getattr(client, "organization", None) or os.environ.get("OPENAI_ORG_ID"),
+        project or getattr(client, "project", None) or os.environ.get("OPENAI_PROJECT_ID"),
+    )

@@ -1,0 +1,127 @@
+"""Models behind the OpenAI Responses API, over HTTP and server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from .._exceptions import ModelBehaviorError
+from .._items import ModelResponse
+from .._usage import Usage
+from . import responses_wire
+from ._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
+from ._sse import SSEParser
+
+if TYPE_CHECKING:
+    from .._handoff import Handoff
+    from .._responses import TResponseInputItem, TResponseStreamEvent
+    from .._settings import ModelSettings
+    from .._tool import Tool
+    from ..agent_output import AgentOutputSchemaBase
+    from .interface import ModelTracing
+
+__all__ = ["OpenAIResponsesModel"]
+
+_PATH = "/responses"
+
+
+class OpenAIResponsesModel(OpenAIModel):
+    """A model that is called with the Responses API.
+
+    Source: models, "OpenAI models".
+    """
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None = None,
+        conversation_id: str | None = None,
+        prompt: Any | None = None,
+    ) -> ModelResponse:
+        """Return one whole reply. See `Model.get_response`."""
+        body = responses_wire.request_body(
+            self.model,
+            system_instructions,
+            input,
+            model_settings,
+            tools,
+            output_schema,
+            handoffs,
+            previous_response_id=previous_response_id,
+            conversation_id=conversation_id,
+            prompt=prompt,
+            stream=False,
+        )
+        exchange = await self._post(_PATH, body, model_settings, accept=JSON)
+        try:
+            text = await read_text(exchange)
+        finally:
+            await exchange.aclose()
+        response, data = responses_wire.read_response(text, self._limits)
+        return ModelResponse(
+            response.output,
+            Usage.from_wire(response.usage),
+            response.id or None,
+            exchange.request_id,
+            data.get("usage") if model_settings.preserve_raw_usage else None,
+        )
+
+    async def stream_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None = None,
+        conversation_id: str | None = None,
+        prompt: Any | None = None,
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        """Yield the reply as stream events, `response.completed` last. See `Model.stream_response`.
+
+        The reply of `response.completed` has the provider's id of the request as `_request_id`, where there is one.
+        A reply that failed or is incomplete is yielded as its own event before the exception is raised.
+        """
+        body = responses_wire.request_body(
+            self.model,
+            system_instructions,
+            input,
+            model_settings,
+            tools,
+            output_schema,
+            handoffs,
+            previous_response_id=previous_response_id,
+            conversation_id=conversation_id,
+            prompt=prompt,
+            stream=True,
+        )
+        exchange = await self._post(_PATH, body, model_settings, accept=EVENT_STREAM)
+        try:
+            await check_is_stream(exchange, self._limits)
+            parser = SSEParser(self._limits)
+            stream = responses_wire.ResponsesStream(self._limits, exchange.request_id)
+            while not stream.completed:
+                block = await exchange.read()
+                events, error = stream.events(parser.feed(block) if block else parser.close())
+                if stream.completed:
+                    exchange.expect_end()  # before the last event is handed out: its reader need not come back
+                for event in events:
+                    yield event
+                if error is not None:
+                    raise error
+                if not block and not stream.completed:
+                    raise ModelBehaviorError(
+                        f"the model's stream ended without terminal event ({exchange.described()}); the reply is cut"
+                    )
+        finally:
+            await exchange.aclose()

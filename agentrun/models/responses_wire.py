@@ -1,0 +1,360 @@
+"""The wire of the OpenAI Responses API: requests out of what a run has, replies and events out of JSON. No I/O.
+
+A streamed reply is over with its first terminal event: `response.completed`, or one of `response.failed`,
+`response.incomplete`, `response.cancelled` and `error`, which fail the call. The end of the connection says nothing: HTTP
+cannot tell a reply that was cut from one that is whole.
+
+Source: OpenAI API reference, "Responses" and "Streaming events"; models, "Responses".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from .._codec import WireError, structure_event, structure_response
+from .._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
+from .._responses import Record, Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
+from ._json import EncodedItem, Json, decode_object, encode, encode_request, quoted
+
+if TYPE_CHECKING:
+    from .._handoff import Handoff
+    from .._responses import TResponseInputItem, TResponseStreamEvent
+    from .._settings import ModelSettings
+    from .._tool import Tool
+    from ..agent_output import AgentOutputSchemaBase
+    from ._limits import Limits
+
+__all__ = [
+    "FAKE_ID",
+    "ResponsesStream",
+    "check_calls",
+    "encode_items",
+    "failure",
+    "read_response",
+    "request_body",
+    "tool_definitions",
+]
+
+FAKE_ID = "__fake_id__"
+"""The id of items that a provider without ids made; it is never sent."""
+
+HOSTED_CHOICES = frozenset(
+    {
+        "apply_patch",
+        "code_interpreter",
+        "computer",
+        "computer_use_preview",
+        "file_search",
+        "image_generation",
+        "local_shell",
+        "mcp",
+        "shell",
+        "web_search",
+        "web_search_preview",
+    }
+)
+"""Values of `tool_choice` that name a tool the provider runs."""
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+def request_body(
+    model: str,
+    system_instructions: str | None,
+    input: str | list[TResponseInputItem],
+    settings: ModelSettings,
+    tools: Sequence[Tool],
+    output_schema: AgentOutputSchemaBase | None,
+    handoffs: Sequence[Handoff[Any, Any]],
+    *,
+    previous_response_id: str | None,
+    conversation_id: str | None,
+    prompt: Any | None,
+    stream: bool,
+) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        UserError: something in it cannot be sent.
+    """
+    definitions = tool_definitions(tools, handoffs)
+    include = list(settings.response_include or ())
+    if settings.top_logprobs is not None and "message.output_text.logprobs" not in include:
+        include.append("message.output_text.logprobs")
+    members: Json = {
+        "model": model,
+        "instructions": system_instructions,
+        "tools": definitions or None,
+        "tool_choice": tool_choice(settings, definitions),
+        "parallel_tool_calls": settings.parallel_tool_calls if definitions else None,
+        "text": _text(settings, output_schema),
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_logprobs": settings.top_logprobs,
+        "truncation": settings.truncation,
+        "max_output_tokens": settings.max_tokens,
+        "reasoning": reasoning(settings),
+        "include": include or None,
+        "store": settings.store,
+        "metadata": settings.metadata,
+        "prompt_cache_retention": settings.prompt_cache_retention,
+        "prompt_cache_options": settings.prompt_cache_options,
+        "context_management": settings.context_management,
+        "previous_response_id": previous_response_id,
+        "conversation": conversation_id,
+        "prompt": prompt,
+        "stream": True if stream else None,
+    }
+    return with_extras(members, settings, "input", encode_items(input))
+
+
+def with_extras(members: Json, settings: ModelSettings, name: str, items: Sequence[bytes]) -> bytes:
+    """Return a request of `members` that are not None, what the settings add to it, and `items` under `name`."""
+    body = {key: value for key, value in members.items() if value is not None}
+    for what, extra in (("extra_args", settings.extra_args), ("extra_body", settings.extra_body)):
+        if extra is None:
+            continue
+        if not isinstance(extra, Mapping):
+            raise UserError(f"ModelSettings.{what} must be a dict of members for the request, got {extra!r}")
+        body.update(cast("Mapping[str, Any]", extra))
+    if name in body:  # the caller's own conversation stands in the place of ours
+        return encode(body, "the request")
+    return encode_request(body, name, items)
+
+
+def encode_items(input: str | list[TResponseInputItem]) -> list[bytes]:
+    """Return each input item as JSON; an `EncodedItem` is encoded only once in its life."""
+    if isinstance(input, str):
+        return [encode({"role": "user", "content": input}, "the input")]
+    encoded: list[bytes] = []
+    for item in input:
+        if type(item) is EncodedItem and item.get("id") != FAKE_ID:
+            encoded.append(item.encoded())
+        elif item.get("id") == FAKE_ID or "provider_data" in item:
+            sent = {key: value for key, value in item.items() if key not in ("id", "provider_data")}
+            encoded.append(encode(sent, "an input item"))
+        else:
+            encoded.append(encode(item, "an input item"))
+    return encoded
+
+
+def tool_definitions(tools: Sequence[Tool], handoffs: Sequence[Handoff[Any, Any]]) -> list[Json]:
+    """Return the tools and then the handoffs in Responses form."""
+    return [_definition(tool) for tool in (*tools, *handoffs)]
+
+
+def _definition(tool: Any) -> Json:
+    to_wire = getattr(tool, "to_wire", None)
+    if callable(to_wire):
+        return cast("Json", to_wire())
+    if hasattr(tool, "params_json_schema"):
+        return {
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.params_json_schema,
+            "strict": tool.strict_json_schema,
+        }
+    raise UserError(
+        f"tool {tool!r} cannot be sent to a model; expected a FunctionTool, a hosted tool or a Handoff with `to_wire()`"
+    )
+
+
+def tool_choice(settings: ModelSettings, definitions: Sequence[Json]) -> Any | None:
+    """Return `ModelSettings.tool_choice` as the API wants it."""
+    choice = settings.tool_choice
+    if not isinstance(choice, str) or choice in ("auto", "required", "none"):
+        return choice
+    functions = {definition.get("name") for definition in definitions if definition.get("type") == "function"}
+    if choice in HOSTED_CHOICES and choice not in functions:
+        return {"type": choice}
+    return {"type": "function", "name": choice}
+
+
+def reasoning(settings: ModelSettings) -> Json | None:
+    """Return `ModelSettings.reasoning` as a dict of what is set in it, whichever class it came in."""
+    value = settings.reasoning
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        found = dict(cast("Mapping[str, Any]", value))
+    elif hasattr(value, "model_dump"):
+        found = cast("Json", value.model_dump(exclude_unset=True))
+    else:
+        found = {
+            name: getattr(value, name)
+            for name in ("effort", "summary", "generate_summary", "extra")
+            if getattr(value, name, None) is not None
+        }
+    more = found.pop("extra", None)
+    if isinstance(more, Mapping):
+        found.update(cast("Mapping[str, Any]", more))
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _text(settings: ModelSettings, output_schema: AgentOutputSchemaBase | None) -> Json | None:
+    text: Json = {}
+    if output_schema is not None and not output_schema.is_plain_text():
+        text["format"] = {
+            "type": "json_schema",
+            "name": "final_output",
+            "schema": output_schema.json_schema(),
+            "strict": output_schema.is_strict_json_schema(),
+        }
+    if settings.verbosity is not None:
+        text["verbosity"] = settings.verbosity
+    return text or None
+
+
+# ---- replies ---------------------------------------------------------------------------------------------------------
+
+
+def read_response(text: str, limits: Limits) -> tuple[Response, Json]:
+    """Return the reply that a body holds, and the same as it came.
+
+    Raises:
+        ModelBehaviorError: it is no whole reply, or one that failed.
+        ModelLimitError: it is nested too deeply, or has too many calls.
+    """
+    data = decode_object(text, "the model's reply", limits.json_depth)
+    if "output" not in data and isinstance(data.get("error"), dict | str):
+        raise failure("error", data["error"])
+    try:
+        response = structure_response(data)
+    except WireError as exc:
+        raise ModelBehaviorError(f"the model's reply is no Responses object: {exc}") from exc
+    if response.status not in (None, "completed"):
+        raise _failed(response.status, response)
+    check_calls(response.output, limits)
+    return response, data
+
+
+class ResponsesStream:
+    """Reads the events of one streamed reply."""
+
+    __slots__ = ("_limits", "_request_id", "completed")
+
+    def __init__(self, limits: Limits, request_id: str | None = None) -> None:
+        self._limits = limits
+        self._request_id = request_id
+        self.completed = False
+        """Whether the reply is whole; nothing that follows it is read."""
+
+    def events(self, received: Iterable[tuple[str, str]]) -> tuple[list[TResponseStreamEvent], AgentsException | None]:
+        """Return what `received` holds, at most up to the terminal event, and what to raise after it, if anything.
+
+        Args:
+            received: names and data of server-sent events.
+
+        Returns:
+            The events, and a `ModelBehaviorError` for a reply that failed or is none, or a `ModelLimitError` for one
+            that is too large. It is not raised here, so that what came before it is not lost.
+        """
+        found: list[TResponseStreamEvent] = []
+        try:
+            for name, data in received:
+                if data == "[DONE]":  # not of this API, but gateways send it
+                    continue
+                error = self._add(name, data, found)
+                if error is not None or self.completed:
+                    return found, error
+        except (ModelBehaviorError, ModelLimitError) as exc:
+            return found, exc
+        return found, None
+
+    def _add(self, name: str, data: str, found: list[TResponseStreamEvent]) -> ModelBehaviorError | None:
+        """Append the event that `data` is to `found`; return the failure it reports, if it does."""
+        decoded = decode_object(data, "an event of the model's stream", self._limits.json_depth)
+        kind = decoded.get("type")
+        if kind is None:
+            if "error" in decoded:
+                return failure("error", decoded["error"])
+            if name:
+                kind = decoded["type"] = name
+        try:
+            event = structure_event(decoded)
+        except WireError as exc:
+            raise ModelBehaviorError(f"the model sent an event that is no Responses event: {exc}") from exc
+        if kind not in _TERMINAL:
+            found.append(event)
+            return None
+        error = self._terminal(event, cast("str", kind), decoded)
+        if kind != "error":
+            found.append(event)
+        return error
+
+    def _terminal(self, event: TResponseStreamEvent, kind: str, decoded: Json) -> ModelBehaviorError | None:
+        if isinstance(event, ResponseCompletedEvent):
+            response = event.response
+            if response.status not in (None, "completed"):
+                return _failed(response.status, response)
+            check_calls(response.output, self._limits)
+            if self._request_id is not None:
+                response.extra = {**(response.extra or {}), "_request_id": self._request_id}
+            self.completed = True
+            return None
+        if isinstance(event, ResponseFailedEvent | ResponseIncompleteEvent):
+            return _failed(kind.removeprefix("response."), event.response)
+        return failure(kind, decoded.get("error", decoded))
+
+
+_TERMINAL = frozenset(
+    {"response.completed", "response.failed", "response.incomplete", "response.cancelled", "error"}
+)
+
+
+def _failed(status: str | None, response: Response) -> ModelBehaviorError:
+    if response.error is not None:
+        return failure(f"status {status}", {"code": response.error.code, "message": response.error.message})
+    reason = response.incomplete_details.reason if response.incomplete_details is not None else None
+    if reason == "max_output_tokens":
+        return ModelBehaviorError(
+            "the model's reply ended with status 'incomplete': max_output_tokens was reached; raise "
+            "ModelSettings.max_tokens, or ask for less"
+        )
+    return ModelBehaviorError(f"the model's reply ended with status {status!r}: {quoted(reason or 'no reason given')}")
+
+
+def failure(kind: str, error: Any) -> ModelBehaviorError:
+    """Return the exception for an error that a provider reports inside of a reply.
+
+    Args:
+        kind: where it stood.
+        error: the error object, or whatever was in its place.
+    """
+    if isinstance(error, Mapping):
+        members = cast("Mapping[str, Any]", error)
+        code = members.get("code") or members.get("type")
+        said = [str(part) for part in (code, members.get("message")) if part]
+        detail = quoted(": ".join(said), 500) if said else "no reason given"
+    else:
+        detail = quoted(str(error), 500)
+    return ModelBehaviorError(f"the model's reply failed ({kind}): {detail}")
+
+
+def check_calls(output: Iterable[Any], limits: Limits) -> None:
+    """Refuse a reply whose calls could not be told apart, before any of them runs.
+
+    Raises:
+        ModelBehaviorError: a call has no call id, or one that another call has.
+        ModelLimitError: there are too many calls.
+    """
+    seen: set[str] = set()
+    calls = 0
+    for item in output:
+        kind = item.type if not isinstance(item, Record) else item.get("type")
+        if not isinstance(kind, str) or not kind.endswith("_call") or not hasattr(item, "call_id"):
+            continue
+        calls += 1
+        call_id = item.call_id
+        if kind not in ("function_call", "custom_tool_call") and call_id is None:
+            continue  # tools that the provider ran itself
+        if not isinstance(call_id, str) or not call_id:
+            raise ModelBehaviorError(f"the model made a {kind} without a call id, so its output could not be sent back")
+        if call_id in seen:
+            raise ModelBehaviorError(f"the model gave two calls the same call id {quoted(call_id)}")
+        seen.add(call_id)
+    if calls > limits.calls_per_response:
+        raise ModelLimitError("calls_per_response", calls, limits.calls_per_response)
