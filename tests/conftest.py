@@ -56,13 +56,13 @@ def _watched(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[No
         with fail_on_deadlock():
             await test(**kwargs)
         # A task that was told to end needs a few steps to do so; one that waits for anything else has been left.
+        left: list[str | None] = []
         for _ in range(10):
             left = [task.name for task in anyio.get_running_tasks() if task.id not in before]
             if not left:
-                break
+                return
             await anyio.lowlevel.checkpoint()
-        else:
-            pytest.fail(f"tasks outlive the test: {left!r}")
+        pytest.fail(f"tasks outlive the test: {left!r}")
 
     return run
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -96,9 +95,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
             return asyncio.TimerHandle(when, callback, args, self, context)
         return super().call_at(when, callback, *args, context=context)
 
-    def run_in_executor(
-        self, executor: Any, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As the base class does, and time is real until the call has ended."""
         future = super().run_in_executor(executor, func, *args)
         self._executor_calls += 1
@@ -195,11 +192,13 @@ class _AutojumpSelector(selectors.BaseSelector):
 
 
 def _is_working_for(thread: threading.Thread, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether `thread` is an AnyIO worker that has a call of `loop` in hand.
+    """Whether `thread` is an AnyIO worker that has a call of `loop` in hand, or waits for a child process.
 
     AnyIO publishes no count of busy workers over all limiters. Its worker threads carry `loop` and a `queue.Queue`
     whose `unfinished_tasks` is 1 from the call's start to its end; a test fails should that change.
     """
+    if "waitpid-" in thread.name:
+        return True  # where there are no pidfds, asyncio waits for each child process in a thread of this name
     if getattr(thread, "loop", None) is not loop:
         return False
     unfinished: int = getattr(getattr(thread, "queue", None), "unfinished_tasks", 0)

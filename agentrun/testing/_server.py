@@ -163,7 +163,7 @@ async def serve(
             nursery.start_soon(listener.serve, handle, nursery, name=f"accept on {server.url}")
             try:
                 yield server
-            except BaseException as exc:  # noqa: BLE001  # raised again below: the nursery would wrap it in a group
+            except BaseException as exc:  # noqa: ASYNC103, BLE001  # raised below: the nursery would wrap it in a group
                 left_with = exc
             if lifespan and left_with is None:
                 await life.shut_down()
@@ -210,8 +210,8 @@ class _Connection:
     async def run(self) -> None:
         """Serve requests until either side closes, then close the socket, also when cancelled."""
         try:
-            while isinstance(event := await self._next_event(), h11.Request):
-                request = _Request(self, event)
+            while (head := await self._next_head()) is not None:
+                request = _Request(self, head)
                 with self.server.count_request(request):
                     await request.run()
                 if self.http.our_state is not h11.DONE or self.http.their_state is not h11.DONE:
@@ -226,10 +226,12 @@ class _Connection:
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(self.stream)
 
-    async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
-        while (event := self.http.next_event()) is h11.NEED_DATA:
+    async def _next_head(self) -> h11.Request | None:
+        while True:
+            event = self.http.next_event()
+            if event is not h11.NEED_DATA:
+                return event if isinstance(event, h11.Request) else None
             await self.read()
-        return event
 
     async def read(self) -> bool:
         """Read once and feed the parser.
@@ -291,7 +293,7 @@ class _Request:
     async def _run_app(self) -> None:
         try:
             await self.connection.app(self._asgi_scope(), self.receive, self.send)
-        except Exception as exc:  # noqa: BLE001  # the boundary between an app and the server: one bad request is one bad request
+        except Exception as exc:  # the boundary between an app and the server: it outlives a bad app
             if not self.client_left:
                 self.connection.server.errors.append(exc)
                 log.exception("app failed on %s %s", self.head.method.decode(), self.head.target.decode())
@@ -302,14 +304,12 @@ class _Request:
             return
         text = HTTPStatus.INTERNAL_SERVER_ERROR.phrase.encode()
         self._response = None
-        await self.send(
-            {"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain")]}
-        )
+        await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain")]})
         await self.send({"type": "http.response.body", "body": text})
 
     def _asgi_scope(self) -> dict[str, Any]:
         path, _, query = self.head.target.partition(b"?")
-        client: tuple[str, int] | None = self.connection.stream.extra(anyio.abc.SocketAttribute.remote_address, None)
+        client = self.connection.stream.extra(anyio.abc.SocketAttribute.remote_address, None)
         server = self.connection.server
         return {
             "type": "http",
@@ -481,7 +481,7 @@ class _Lifespan:
             await self._stop.wait()
             return {"type": "lifespan.shutdown"}
 
-        async def send(message: AsgiMessage) -> None:
+        async def send(message: AsgiMessage) -> None:  # noqa: ASYNC124  # ASGI awaits it
             match message["type"]:
                 case "lifespan.startup.complete":
                     task_status.started()
