@@ -1,13 +1,17 @@
-"""Doubles and checkers for programs that use agentrun: models that follow a script, a provider on the loopback, virtual time."""
+"""Doubles and checkers for programs that use agentrun: scripted models, a provider on the loopback, virtual time."""
 
 from __future__ import annotations
 
-from ._clock import AutojumpLoop, DeadlockError, run_virtual
-from ._gate import Gate
-from ._models import AutoModel, FunctionModel
-from ._schema_values import schema_value
-from ._scripted import ScriptedModel
-from ._steps import (
+from agentrun.testing._check_model import BrokenRule, check_model
+from agentrun.testing._clock import AutojumpLoop, DeadlockError, run_virtual
+from agentrun.testing._gate import Gate
+from agentrun.testing._leaks import no_leaks
+from agentrun.testing._models import AutoModel, FunctionModel
+from agentrun.testing._provider import Conversation, LoopbackProvider, ProviderRequest, conversation_of
+from agentrun.testing._schema_values import schema_value
+from agentrun.testing._scripted import ScriptedModel
+from agentrun.testing._server import Server, ServerStatistics, serve, serve_in_thread
+from agentrun.testing._steps import (
     HttpReply,
     InvalidModelStep,
     ModelCall,
@@ -25,22 +29,33 @@ from ._steps import (
 __all__ = [
     "AutoModel",
     "AutojumpLoop",
+    "BrokenRule",
+    "Conversation",
     "DeadlockError",
     "FunctionModel",
     "Gate",
     "HttpReply",
     "InvalidModelStep",
+    "LoopbackProvider",
     "ModelCall",
     "ModelScriptError",
     "ModelStep",
+    "ProviderRequest",
     "ScriptedModel",
+    "Server",
+    "ServerStatistics",
     "UnconsumedModelSteps",
     "UnexpectedModelCall",
     "assistant_message",
+    "check_model",
+    "conversation_of",
     "function_call",
     "hang",
+    "no_leaks",
     "reasoning",
     "refusal",
     "run_virtual",
     "schema_value",
+    "serve",
+    "serve_in_thread",
 ]

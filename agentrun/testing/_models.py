@@ -6,10 +6,10 @@ import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias, cast
 
-from .._usage import Usage
-from ._schema_values import schema_value
-from ._scripted import PlayedModel
-from ._steps import ModelCall, ModelStep, Step, as_output_item, function_call
+from agentrun._usage import Usage
+from agentrun.testing._schema_values import schema_value
+from agentrun.testing._scripted import PlayedModel
+from agentrun.testing._steps import ModelCall, ModelStep, Step, as_output_item, function_call
 
 ModelFunction: TypeAlias = Callable[[ModelCall], Step | Awaitable[Step] | AsyncIterable[Any]]
 """A function of a call that returns any step, or an async generator function that yields stream events."""
@@ -44,10 +44,10 @@ class FunctionModel(PlayedModel):
 
 
 class AutoModel(PlayedModel):
-    """A model that calls every offered function tool once, with arguments valid under its schema, and then answers.
+    """A model that calls every offered function tool once, with arguments valid under their schema, then answers.
 
-    It goes by the conversation it is given and keeps no state: a tool counts as called when a call of it stands after the
-    last user message. It never hands over. With an output schema the answer is JSON that is valid under it.
+    It goes by the conversation it is given and keeps no state: a tool counts as called when a call of it stands after
+    the last user message. It never hands over. With an output schema the answer is JSON that is valid under it.
     """
 
     def __init__(

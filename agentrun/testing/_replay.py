@@ -12,12 +12,12 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from .._codec import unstructure
-from .._usage import Usage
-from ._steps import AUTO_ID, ModelStep, as_step
+from agentrun._codec import unstructure
+from agentrun._usage import Usage
+from agentrun.testing._steps import AUTO_ID, ModelStep, as_step
 
 if TYPE_CHECKING:
-    from .._responses import TResponseOutputItem
+    from agentrun._responses import TResponseOutputItem
 
 _PIECE = re.compile(r"\S+\s*|\s+")
 _ARGUMENT_PIECE = 16
@@ -50,7 +50,9 @@ async def settle(step: ModelStep, call: Any, number: int, default_usage: Usage |
         result: Any = step.responder(call)
         if inspect.isawaitable(result):
             result = await result
-        inner = ModelStep(stream_events=_same(result)) if isinstance(result, AsyncIterable) else as_step(result, number - 1)
+        inner = (
+            ModelStep(stream_events=_same(result)) if isinstance(result, AsyncIterable) else as_step(result, number - 1)
+        )
         step = _layered(step, inner)
     usage = step.usage or default_usage or Usage(requests=1)
     response_id = f"resp-{number}" if step.response_id == AUTO_ID else step.response_id
@@ -94,7 +96,9 @@ class Pace:
     def waits(self) -> bool:
         """Whether this stream does anything but go through."""
         step = self._step
-        return bool(step.delay) or step.gate is not None or step.hangs or step.error is not None or self._stop is not None
+        return (
+            bool(step.delay) or step.gate is not None or step.hangs or step.error is not None or self._stop is not None
+        )
 
     async def wait_turn(self, kind: str) -> None:
         """Wait until the next event, of type `kind`, may go; raises or hangs where the step says so."""
@@ -252,7 +256,9 @@ def _opened(item: dict[str, Any], item_id: str, index: int) -> tuple[dict[str, A
         case "function_call":
             text = item.get("arguments") or ""
             done = {**at, "arguments": text, "name": item.get("name")}
-            return {**item, "status": "in_progress", "arguments": ""}, _text("response.function_call_arguments", text, at, done)
+            return {**item, "status": "in_progress", "arguments": ""}, _text(
+                "response.function_call_arguments", text, at, done
+            )
         case "custom_tool_call":
             text = item.get("input") or ""
             return {**item, "input": ""}, _text("response.custom_tool_call_input", text, at, {**at, "input": text})
@@ -265,14 +271,19 @@ def _opened(item: dict[str, Any], item_id: str, index: int) -> tuple[dict[str, A
             return ({**item, "status": "in_progress"} if "status" in item else dict(item)), ()
 
 
-def _pieces(kind: str, text: str) -> Sequence[str]:
-    if kind == "response.function_call_arguments":
-        return [text[start : start + _ARGUMENT_PIECE] for start in range(0, len(text), _ARGUMENT_PIECE)]
+def text_pieces(text: str) -> list[str]:
+    """Return `text` in words, each with the spaces after it."""
     return _PIECE.findall(text)
 
 
+def argument_pieces(text: str) -> list[str]:
+    """Return the JSON text of arguments in pieces of a few characters."""
+    return [text[start : start + _ARGUMENT_PIECE] for start in range(0, len(text), _ARGUMENT_PIECE)]
+
+
 def _text(kind: str, text: str, at: dict[str, Any], done: dict[str, Any], **more: Any) -> _Inner:
-    for piece in _pieces(kind, text):
+    pieces = argument_pieces if kind == "response.function_call_arguments" else text_pieces
+    for piece in pieces(text):
         yield f"{kind}.delta", {**at, "delta": piece, **more}
     yield f"{kind}.done", done
 

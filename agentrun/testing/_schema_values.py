@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from .._exceptions import UserError
+from agentrun._exceptions import UserError
 
 _DEPTH = 6
 """Past this nesting only what a schema requires is made, and the shortest branch of a choice is taken."""
@@ -36,9 +36,9 @@ _WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hote
 def schema_value(schema: Mapping[str, Any], *, seed: int | str = 0) -> Any:
     """Return a JSON value that is valid under `schema`; the same seed gives the same value.
 
-    Understood is what strict tool schemas use: types, `properties`, `required`, `items`, `prefixItems`, `enum`, `const`,
-    `anyOf`, `oneOf`, `allOf`, `$ref`, `format`, and the bounds of numbers, strings, arrays and objects. A `pattern` is met
-    only where a default, an example, a format or a simple word meets it.
+    Understood is what strict tool schemas use: types, `properties`, `required`, `items`, `prefixItems`, `enum`,
+    `const`, `anyOf`, `oneOf`, `allOf`, `$ref`, `format`, and the bounds of numbers, strings, arrays and objects. A
+    `pattern` is met only where a default, an example, a format or a simple word meets it.
 
     Raises:
         UserError: no value can be made, for example for a pattern or a schema that is endless.
@@ -54,6 +54,7 @@ class _Maker:
         self._random = source
 
     def make(self, schema: Any, depth: int) -> Any:
+        """Return a value for `schema`, which stands `depth` levels down."""
         if schema is True or schema == {}:
             return self._random.choice(_WORDS)
         if not isinstance(schema, Mapping):
@@ -69,19 +70,25 @@ class _Maker:
             if choice in schema:
                 rest = {key: value for key, value in schema.items() if key != choice}
                 return self.make(_merged(rest, self._branch(schema[choice], depth)), depth + 1)
-        kind: Any = schema.get("type")
-        if isinstance(kind, Sequence) and not isinstance(kind, str):
-            kinds = [str(one) for one in cast("Sequence[Any]", kind)]
-            kind = "null" if depth > _DEPTH and "null" in kinds else self._random.choice(kinds)
-        match kind or _implied(schema):
+        return self._typed(self._kind(schema, depth), schema, depth)
+
+    def _kind(self, schema: Mapping[str, Any], depth: int) -> str:
+        kind: Any = schema.get("type") or _implied(schema)
+        if isinstance(kind, str):
+            return kind
+        kinds = [str(one) for one in cast("Sequence[Any]", kind)]
+        return "null" if depth > _DEPTH and "null" in kinds else self._random.choice(kinds)
+
+    def _typed(self, kind: str, schema: Mapping[str, Any], depth: int) -> Any:
+        match kind:
             case "object":
                 return self._object(schema, depth)
             case "array":
                 return self._array(schema, depth)
             case "string":
                 return self._string(schema)
-            case "integer" | "number" as number:
-                return self._number(schema, whole=number == "integer")
+            case "integer" | "number":
+                return self._number(schema, whole=kind == "integer")
             case "boolean":
                 return self._random.random() < 0.5
             case "null":

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import abc
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 import attrs
 
-from .._codec import structure_event, structure_item
-from .._exceptions import ModelStatusError
-from .._items import ModelResponse
-from .._usage import Usage
-from ..models.interface import Model, ModelTracing
-from ._replay import EventSource, Pace, Reply, StreamCut, event_wires, response_wire, settle
-from ._steps import HttpReply, ModelCall, ModelStep, Script, Step, detached
+from agentrun._codec import structure_event
+from agentrun._exceptions import ModelStatusError
+from agentrun._items import ModelResponse
+from agentrun._usage import Usage
+from agentrun.models.interface import Model, ModelTracing
+from agentrun.testing._replay import EventSource, Pace, Reply, StreamCut, event_wires, response_wire, settle
+from agentrun.testing._steps import HttpReply, ModelCall, ModelStep, Script, Step, detached
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._responses import TResponseInputItem, TResponseStreamEvent
-    from .._retry import ModelRetryAdvice, ModelRetryAdviceRequest
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
+    from agentrun._handoff import Handoff
+    from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
 
 
 class PlayedModel(Model):
@@ -40,7 +40,7 @@ class PlayedModel(Model):
     @property
     def open_streams(self) -> int:
         """How many streams have begun and are neither at their end nor closed."""
-        # Invariant: open_streams == started - closed
+        # Invariant: every stream that started is closed once, so that this never falls below zero.
         return self._started - self._closed
 
     @property
@@ -63,10 +63,10 @@ class PlayedModel(Model):
     def _choose(self, call: ModelCall) -> ModelStep:
         """Return the step that answers `call`."""
 
-    async def get_response(
+    async def get_response(  # the documented signature
         self,
         system_instructions: str | None,
-        input: str | list[TResponseInputItem],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem],
         model_settings: ModelSettings,
         tools: list[Tool],
         output_schema: AgentOutputSchemaBase | None,
@@ -120,10 +120,10 @@ class PlayedModel(Model):
             raw_usage=raw_usage,
         )
 
-    async def stream_response(
+    async def stream_response(  # the documented signature
         self,
         system_instructions: str | None,
-        input: str | list[TResponseInputItem],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem],
         model_settings: ModelSettings,
         tools: list[Tool],
         output_schema: AgentOutputSchemaBase | None,
@@ -210,8 +210,8 @@ class ScriptedModel(PlayedModel):
     """A model that answers with the steps it was given, one per call, in order.
 
     A step is a list of output items, a `ModelStep`, a `ModelResponse`, a text, an exception, or a function of the
-    `ModelCall` (sync or async) that returns one of these or yields stream events. Streamed calls get the events a provider
-    would have sent. Calls may overlap: steps are handed out in the order the calls begin.
+    `ModelCall` (sync or async) that returns one of these or yields stream events. Streamed calls get the events a
+    provider would have sent. Calls may overlap: steps are handed out in the order the calls begin.
 
     Example:
         >>> model = ScriptedModel([[function_call("add", {"a": 1, "b": 2}, call_id="c1")], "It is 3."])

@@ -1,8 +1,8 @@
 """The script: what a scripted model or provider answers, step by step, and the calls it saw.
 
-A step says three things: what is answered (items, exact events, an error, or a function that decides when it is called),
-at what pace (delays, a gate), and whether the stream breaks or hangs on the way. `ScriptedModel` plays steps as values,
-`LoopbackProvider` as bytes; what a step means is settled here, once.
+A step says three things: what is answered (items, exact events, an error, or a function that decides when it is
+called), at what pace (delays, a gate), and whether the stream breaks or hangs on the way. `ScriptedModel` plays steps
+as values, `LoopbackProvider` as bytes; what a step means is settled here, once.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import attrs
 
-from .._codec import structure_item
-from .._items import ModelResponse
-from .._usage import Usage
-from ._gate import Gate
+from agentrun._codec import structure_item
+from agentrun._items import ModelResponse
+from agentrun._usage import Usage
+from agentrun.testing._gate import Gate
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._responses import TResponseInputItem, TResponseOutputItem
-    from .._retry import ModelRetryAdvice
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from ..models.interface import ModelTracing
+    from agentrun._handoff import Handoff
+    from agentrun._responses import TResponseInputItem, TResponseOutputItem
+    from agentrun._retry import ModelRetryAdvice
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.models.interface import ModelTracing
 
 Step: TypeAlias = Any
-"""A `ModelStep`, a sequence of output items, a `ModelResponse`, a text, an exception, a dict of `ModelStep` fields, or a
-function of the call, sync or async, that returns one of these."""
+"""A `ModelStep`, a sequence of output items, a `ModelResponse`, a text, an exception, a dict of `ModelStep` fields, or
+a function of the call, sync or async, that returns one of these."""
 
 EventSource: TypeAlias = "Sequence[Any] | Callable[[Any], Iterable[Any] | AsyncIterable[Any]]"
 """Stream events, as values or wire dicts, or a function of the call that yields them."""
@@ -124,8 +124,9 @@ class HttpReply:
 class ModelStep:
     """One scripted reply.
 
-    Pace and breakage count events: the reply is turned into stream events, and `delay`, `gate`, `after` and `then` say what
-    happens before, between and after them. A call that asks for no stream takes the same time and ends the same way.
+    Pace and breakage count events: the reply is turned into stream events, and `delay`, `gate`, `after`, `error` and
+    `hangs` say what happens before, between and after them. A call that asks for no stream takes the same time and ends
+    the same way.
 
     Source: testing, "ModelStep".
     """
@@ -172,10 +173,11 @@ class ModelStep:
         gate: Gate | None = None,
         before: int | str = 0,
     ) -> Self:
-        """Return a step that answers with `reply`: output items, a text, or a function of the call that returns any step.
+        """Return a step that answers with `reply`.
 
         Args:
-            reply: what to answer. What a function returns keeps its own usage, id and pace where it sets them.
+            reply: output items, a text, or a function of the call that returns any step. What it returns keeps its own
+                usage, id and pace where it sets them.
             usage: the tokens of the reply.
             response_id: its id; counted when not given.
             request_id: the id of the HTTP request.
@@ -200,7 +202,7 @@ class ModelStep:
         )
 
     @classmethod
-    def stream(
+    def stream(  # all but one are keywords
         cls,
         events: EventSource,
         *,
@@ -282,7 +284,9 @@ class ModelStep:
             delay: seconds before the reply.
         """
         if body is None:
-            body = {"error": {"message": f"scripted status {status}", "type": "scripted_error", "param": None, "code": None}}
+            body = {
+                "error": {"message": f"scripted status {status}", "type": "scripted_error", "param": None, "code": None}
+            }
         return cls.http_reply(body, status=status, headers=headers, delay=delay)
 
     @classmethod
@@ -301,7 +305,7 @@ class ModelStep:
         Args:
             body: the body, or the chunks it is sent in; a dict is sent as JSON.
             status: the status code.
-            headers: response headers; `content-type` is `application/json` for a dict and `text/event-stream` for others.
+            headers: response headers; `content-type` is `application/json` for a dict, else `text/event-stream`.
             delay: seconds before each chunk, or a list.
             then: cuts the connection after the last chunk.
             hangs: never ends the body.
@@ -322,7 +326,12 @@ class ModelStep:
     def items(self) -> list[TResponseOutputItem]:
         """Return `output` as values, each checked; a broken or hanging step without any gets a short message."""
         given: Sequence[Any] = self.output
-        if not given and self.stream_events is None and self.after is not None and (self.hangs or self.error is not None):
+        if (
+            not given
+            and self.stream_events is None
+            and self.after is not None
+            and (self.hangs or self.error is not None)
+        ):
             given = ("a reply that does not end",)
         return [as_output_item(item) for item in given]
 
@@ -439,7 +448,8 @@ def as_step(given: Step, index: int) -> ModelStep:
         step = ModelStep(output=cast("Sequence[Any]", given))
     else:
         raise InvalidModelStep(
-            f"scripted step {index + 1} is {given!r}; give output items, a ModelStep, a text, an exception or a function",
+            f"scripted step {index + 1} is {given!r}; "
+            "give output items, a ModelStep, a text, an exception or a function",
             reason="type",
             input_index=index,
         )

@@ -1,0 +1,108 @@
+"""A block that must leave nothing behind: no task, no open stream, no async generator that was dropped half way."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+import anyio
+
+_Hook: TypeAlias = Callable[[AsyncGenerator[Any, Any]], None]
+
+
+class CountsStreams(Protocol):
+    """Something that knows how many streams it has open: the models of this package, `LoopbackProvider`."""
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams have begun and not ended."""
+        ...
+
+
+class no_leaks:  # noqa: N801  # reads as what it asserts
+    """A block, `async with no_leaks(model):`, after which everything that it started has ended.
+
+    Looked for are tasks of this event loop that were not there before, async generators first iterated in this thread
+    during the block and neither finished nor closed, memory object streams and sockets dropped without being closed,
+    and open streams of the objects given. An error of the block itself goes on, with the leaks as a note. As a fixture:
+    make one, `start()`, and call `check()` at the end.
+
+    Raises:
+        AssertionError: something is left; the message names it.
+    """
+
+    def __init__(self, *counted: CountsStreams) -> None:
+        self._counted = counted
+        self._tasks: dict[int, str | None] = {}
+        self._generators: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
+        self._dropped: list[str] = []
+        self._hooks: Any = None
+
+    def start(self) -> None:
+        """Take note of what is there; to be called in the event loop."""
+        self._tasks = {task.id: task.name for task in anyio.get_running_tasks()}
+        self._hooks = sys.get_asyncgen_hooks()
+        first: _Hook | None = self._hooks.firstiter
+        last: _Hook | None = self._hooks.finalizer
+
+        def began(generator: AsyncGenerator[Any, Any]) -> None:
+            self._generators.append(weakref.ref(generator))
+            if first is not None:
+                first(generator)
+
+        def dropped(generator: AsyncGenerator[Any, Any]) -> None:
+            self._dropped.append(f"async generator {_name(generator)} was dropped half way")
+            if last is not None:
+                last(generator)
+
+        sys.set_asyncgen_hooks(began, dropped)
+
+    def check(self) -> None:
+        """Compare with what was there at the start.
+
+        Raises:
+            AssertionError: something is left.
+        """
+        left = self._leaks()
+        if left:
+            raise AssertionError("left behind: " + "; ".join(left))
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        left = self._leaks()
+        if left and error is not None:
+            error.add_note("left behind: " + "; ".join(left))
+        elif left:
+            raise AssertionError("left behind: " + "; ".join(left))
+
+    def _leaks(self) -> list[str]:
+        if self._hooks is None:
+            raise RuntimeError("no_leaks was checked before it was started; enter it or call start() first")
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always", ResourceWarning)
+            gc.collect()
+        sys.set_asyncgen_hooks(*self._hooks)
+        self._hooks = None
+        left = [f"task {task.name!r}" for task in anyio.get_running_tasks() if task.id not in self._tasks]
+        left += [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)]
+        left += self._dropped
+        alive = [generator for ref in self._generators if (generator := ref()) is not None]
+        left += [
+            f"async generator {_name(one)} is neither finished nor closed" for one in alive if one.ag_frame is not None
+        ]
+        left += [f"{one!r} has {one.open_streams} open stream(s)" for one in self._counted if one.open_streams]
+        return left
+
+
+def _name(generator: AsyncGenerator[Any, Any]) -> str:
+    return getattr(generator, "__qualname__", repr(generator))
