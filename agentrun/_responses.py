@@ -114,7 +114,14 @@ class FieldShape(NamedTuple):
 def wire(cls: type[T]) -> type[T]:
     """Make `cls` a slotted attrs class with keyword arguments only; equality and repr come from `WireValue`."""
     return attrs.define(
-        cls, eq=False, repr=False, match_args=False, auto_attribs=True, weakref_slot=False, kw_only=True
+        cls,
+        eq=False,
+        repr=False,
+        match_args=False,
+        auto_attribs=True,
+        weakref_slot=False,
+        kw_only=True,
+        getstate_setstate=False,
     )
 
 
