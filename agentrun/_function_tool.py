@@ -1,0 +1,467 @@
+"""Function tools: what the model is told of them, when they may be called, and how they are called.
+
+`FunctionTool` is data plus one async function, `on_invoke_tool`. `function_tool` makes that function from any Python callable;
+everything about the callable is found out there, so that a call only parses its arguments and runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
+
+import attrs
+
+from agentrun._exceptions import UserError
+from agentrun._strict import ensure_strict_json_schema
+from agentrun._tool_failure import (
+    IMPLICIT_FAILURE,
+    OnFailure,
+    ToolArgumentsError,
+    ToolErrorFunction,
+    ToolInvoker,
+    with_failure_function,
+)
+from agentrun._tool_output import MAX_OUTPUT_CHARACTERS, ToolOrigin, ToolOriginType
+
+if TYPE_CHECKING:
+    from agentrun._agent import AgentBase
+    from agentrun._context import RunContextWrapper, ToolContext
+    from agentrun._guardrail import ToolInputGuardrail, ToolOutputGuardrail
+    from agentrun._settings import MaybeAwaitable
+    from agentrun.function_schema import DocstringStyle, FuncSchema
+
+ToolTimeoutBehavior = Literal["error_as_result", "raise_exception"]
+"""What a call past its limit becomes: a text for the model, or a `ToolTimeoutError` that ends the run."""
+ToolCaller = Literal["direct", "programmatic"]
+"""Who may call a tool: the model itself, or a program the provider runs for it."""
+
+ToolEnabled: TypeAlias = "bool | Callable[[RunContextWrapper[Any], AgentBase[Any]], MaybeAwaitable[bool]]"
+"""Whether the model sees a tool, asked before each of its turns."""
+ToolNeedsApproval: TypeAlias = "bool | Callable[[RunContextWrapper[Any], dict[str, Any], str], MaybeAwaitable[bool]]"
+"""Whether a call waits for a person: yes, no, or decided from context, parsed arguments and call id."""
+ToolFunction: TypeAlias = Callable[..., Any]
+"""What `function_tool` takes: a function, a method or a callable object, sync or async."""
+
+
+@attrs.define
+class FunctionToolCustomDataContext:
+    """What a `custom_data_extractor` is told.
+
+    Source: tools, "Custom data".
+    """
+
+    tool_context: ToolContext[Any]
+    tool: FunctionTool
+    output: Any
+    """What the tool returned."""
+    raw_item: Mapping[str, Any]
+    """The output item the model gets."""
+
+
+FunctionToolCustomDataExtractor: TypeAlias = (
+    "Callable[[FunctionToolCustomDataContext], MaybeAwaitable[Mapping[str, Any] | None]]"
+)
+"""Makes data for the run's output item that the model never sees."""
+
+
+def _filled_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"a tool's {attribute.name} must be a str, got {value!r}")
+    if attribute.name == "name" and not value:
+        raise UserError("a tool's name must not be empty; give it a name the model can call")
+
+
+def _function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"{_named(instance)}: {attribute.name} must be an async function, got {value!r}")
+
+
+def _optional_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{_named(instance)}: {attribute.name} must be a function or None, got {value!r}")
+
+
+def _bool_or_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool) and not callable(value):
+        raise TypeError(f"{_named(instance)}: {attribute.name} must be True, False or a function, got {value!r}")
+
+
+def _timeout(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{_named(instance)}: the timeout must be a positive number of seconds or None, got {value!r}")
+
+
+def _timeout_behavior(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value not in (allowed := get_args(ToolTimeoutBehavior)):
+        raise ValueError(f"{_named(instance)}: timeout_behavior must be one of {list(allowed)}, got {value!r}")
+
+
+def _callers(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    allowed = get_args(ToolCaller)
+    if isinstance(value, str) or not value or not all(one in allowed for one in value):
+        raise UserError(
+            f"{_named(instance)}: allowed_callers must be a non-empty list of {list(allowed)} or None, got {value!r}"
+        )
+
+
+def _positive_count(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{_named(instance)}: {attribute.name} must be a whole number of at least 1, got {value!r}")
+
+
+def _named(instance: object) -> str:
+    return f"tool {cast('FunctionTool', instance).name!r}"
+
+
+@attrs.define(eq=False)
+class FunctionTool:
+    """A tool this process runs.
+
+    Most are made by `function_tool`. One built by hand has no failure function: what its `on_invoke_tool` raises ends the
+    run. `params_json_schema` is copied, and made strict unless `strict_json_schema` is False.
+
+    Raises:
+        TypeError: a field has a value of the wrong type.
+        ValueError: the timeout is no positive, finite number.
+        UserError: the name is empty, or the schema cannot be strict.
+
+    Source: tools, "Custom function tools".
+    """
+
+    name: str = attrs.field(validator=_filled_text)
+    """What the model calls it."""
+    description: str = attrs.field(validator=_filled_text)
+    """What the model reads about it."""
+    params_json_schema: dict[str, Any]
+    """The JSON schema of its arguments, an object."""
+    on_invoke_tool: ToolInvoker = attrs.field(validator=_function)
+    """Runs it for one call, with the call's context and the arguments as JSON text; returns any value."""
+    strict_json_schema: bool = True
+    """Whether the provider must keep to the schema."""
+    is_enabled: ToolEnabled = attrs.field(default=True, validator=_bool_or_function)
+    """Whether the model sees it; a function is asked before each turn."""
+    tool_input_guardrails: list[ToolInputGuardrail[Any]] | None = None
+    """Checks before a call, in order; the first that rejects answers instead of the tool."""
+    tool_output_guardrails: list[ToolOutputGuardrail[Any]] | None = None
+    """Checks of what the tool returned, in order."""
+    needs_approval: ToolNeedsApproval = attrs.field(default=False, validator=_bool_or_function)
+    """Whether a call waits for a person."""
+    timeout_seconds: float | None = attrs.field(default=None, validator=_timeout)
+    """How long a call may take; None is `Timeouts.tool`. Sync tools have a limit too, see `ToolContext.check_cancelled`."""
+    timeout_behavior: ToolTimeoutBehavior = attrs.field(default="error_as_result", validator=_timeout_behavior)
+    """What a call past that limit becomes."""
+    timeout_error_function: ToolErrorFunction | None = attrs.field(default=None, validator=_optional_function)
+    """Words the text for the model after a timeout, from the `ToolTimeoutError`."""
+    defer_loading: bool = False
+    """Whether the model finds the tool by searching only; needs a `ToolSearchTool`."""
+
+    custom_data_extractor: FunctionToolCustomDataExtractor | None = attrs.field(
+        default=None, kw_only=True, validator=_optional_function
+    )
+    """Makes data for the output item that the model never sees."""
+    allowed_callers: list[ToolCaller] | None = attrs.field(default=None, kw_only=True, validator=_callers)
+    """Who may call it; None leaves the provider's default."""
+    output_json_schema: dict[str, Any] | None = attrs.field(default=None, kw_only=True)
+    """The JSON schema of what it returns, for programs that call it."""
+
+    tool_origin: ToolOrigin = attrs.field(default=ToolOrigin(ToolOriginType.FUNCTION), kw_only=True)
+    """What it was made from."""
+    namespace: str | None = attrs.field(default=None, kw_only=True)
+    """The namespace it belongs to, see `tool_namespace`."""
+    namespace_description: str | None = attrs.field(default=None, kw_only=True)
+    max_output_characters: int = attrs.field(default=MAX_OUTPUT_CHARACTERS, kw_only=True, validator=_positive_count)
+    """The most text the model gets from one call; longer text is cut, and says so."""
+    runs_in_thread: bool = attrs.field(default=False, kw_only=True)
+    """Whether its body is a sync function, which runs in a worker thread and can only be asked to stop."""
+    nests_run: bool = attrs.field(default=False, kw_only=True)
+    """Whether it runs an agent of its own."""
+    on_failure: OnFailure = attrs.field(default=None, kw_only=True, repr=False)
+    """The failure function that `on_invoke_tool` applies already; a run asks it for failures that only the run can see."""
+    _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function", repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        schema: object = self.params_json_schema
+        if not isinstance(schema, dict):
+            raise TypeError(f"{_named(self)}: params_json_schema must be a dict, got {schema!r}")
+        self.params_json_schema = self._own_schema(self.params_json_schema)
+        if self.output_json_schema is not None:
+            self.output_json_schema = self._own_schema(self.output_json_schema)
+
+    def _own_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        if not self.strict_json_schema:
+            return dict(schema)
+        try:
+            return ensure_strict_json_schema(schema)
+        except UserError as exc:
+            raise UserError(f"{_named(self)}: {exc.message}") from exc
+
+    @property
+    def qualified_name(self) -> str:
+        """The name with its namespace before it, `crm.lookup`."""
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
+    @property
+    def __wrapped__(self) -> ToolFunction:
+        """The function that `function_tool` decorated.
+
+        Raises:
+            AttributeError: the tool was built by hand.
+        """
+        if self._function is None:
+            raise AttributeError(f"tool {self.name!r} was not made from a function, so it has no __wrapped__")
+        return self._function
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`. The schemas in it are the tool's own: do not change them."""
+        found: dict[str, Any] = {
+            "type": "function",
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.params_json_schema,
+            "strict": self.strict_json_schema,
+        }
+        if self.defer_loading:
+            found["defer_loading"] = True
+        if self.allowed_callers is not None:
+            found["allowed_callers"] = list(self.allowed_callers)
+        if self.output_json_schema is not None:
+            found["output_schema"] = self.output_json_schema
+        return found
+
+
+@overload
+def function_tool(
+    func: ToolFunction,
+    *,
+    name_override: str | None = None,
+    description_override: str | None = None,
+    docstring_style: DocstringStyle | None = None,
+    use_docstring_info: bool = True,
+    failure_error_function: OnFailure = IMPLICIT_FAILURE,
+    strict_mode: bool = True,
+    is_enabled: ToolEnabled = True,
+    needs_approval: ToolNeedsApproval = False,
+    tool_input_guardrails: list[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: list[ToolOutputGuardrail[Any]] | None = None,
+    timeout: float | None = None,
+    timeout_behavior: ToolTimeoutBehavior = "error_as_result",
+    timeout_error_function: ToolErrorFunction | None = None,
+    defer_loading: bool = False,
+    custom_data_extractor: FunctionToolCustomDataExtractor | None = None,
+    allowed_callers: list[ToolCaller] | None = None,
+    output_type: Any | None = None,
+    output_json_schema: dict[str, Any] | None = None,
+) -> FunctionTool: ...
+@overload
+def function_tool(
+    func: None = None,
+    *,
+    name_override: str | None = None,
+    description_override: str | None = None,
+    docstring_style: DocstringStyle | None = None,
+    use_docstring_info: bool = True,
+    failure_error_function: OnFailure = IMPLICIT_FAILURE,
+    strict_mode: bool = True,
+    is_enabled: ToolEnabled = True,
+    needs_approval: ToolNeedsApproval = False,
+    tool_input_guardrails: list[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: list[ToolOutputGuardrail[Any]] | None = None,
+    timeout: float | None = None,
+    timeout_behavior: ToolTimeoutBehavior = "error_as_result",
+    timeout_error_function: ToolErrorFunction | None = None,
+    defer_loading: bool = False,
+    custom_data_extractor: FunctionToolCustomDataExtractor | None = None,
+    allowed_callers: list[ToolCaller] | None = None,
+    output_type: Any | None = None,
+    output_json_schema: dict[str, Any] | None = None,
+) -> Callable[[ToolFunction], FunctionTool]: ...
+def function_tool(
+    func: ToolFunction | None = None,
+    *,
+    name_override: str | None = None,
+    description_override: str | None = None,
+    docstring_style: DocstringStyle | None = None,
+    use_docstring_info: bool = True,
+    failure_error_function: OnFailure = IMPLICIT_FAILURE,
+    strict_mode: bool = True,
+    is_enabled: ToolEnabled = True,
+    needs_approval: ToolNeedsApproval = False,
+    tool_input_guardrails: list[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: list[ToolOutputGuardrail[Any]] | None = None,
+    timeout: float | None = None,
+    timeout_behavior: ToolTimeoutBehavior = "error_as_result",
+    timeout_error_function: ToolErrorFunction | None = None,
+    defer_loading: bool = False,
+    custom_data_extractor: FunctionToolCustomDataExtractor | None = None,
+    allowed_callers: list[ToolCaller] | None = None,
+    output_type: Any | None = None,
+    output_json_schema: dict[str, Any] | None = None,
+) -> FunctionTool | Callable[[ToolFunction], FunctionTool]:
+    """Make a tool from a function, a method or a callable object; works with and without parentheses.
+
+    Name, description and JSON schema come from the function's name, docstring and signature. A first parameter annotated
+    with `RunContextWrapper` or `ToolContext` gets the call's context and is hidden from the model. An async function runs
+    in the run's own task; a sync one in a worker thread, with the context variables copied.
+
+    Args:
+        func: the function.
+        name_override: the name, instead of the function's own.
+        description_override: the description, instead of the docstring's.
+        docstring_style: "google", "numpy" or "sphinx"; None finds out.
+        use_docstring_info: whether the docstring is read at all.
+        failure_error_function: makes an output for the model from what the function raises; None lets it end the run.
+            The default one says that the tool failed and shows no internals; for wrong arguments it lists the faults.
+        strict_mode: whether the schema is strict, which lets the provider guarantee valid arguments.
+        is_enabled: whether the model sees the tool; a function is asked before each turn.
+        needs_approval: whether a call waits for a person.
+        tool_input_guardrails: checks before a call.
+        tool_output_guardrails: checks of what the function returned.
+        timeout: seconds a call may take, for sync functions too: their thread is told through
+            `ToolContext.check_cancelled`, and abandoned when it does not listen.
+        timeout_behavior: "error_as_result" tells the model, "raise_exception" ends the run with `ToolTimeoutError`.
+        timeout_error_function: words what the model is told.
+        defer_loading: whether the model finds the tool by searching only.
+        custom_data_extractor: makes data for the output item that the model never sees.
+        allowed_callers: who may call the tool.
+        output_type: the type of what the function returns; its JSON schema is told to programs that call the tool.
+        output_json_schema: that schema itself; not together with `output_type`.
+
+    Raises:
+        UserError: the signature has no JSON schema, or the function cannot be a tool; the message names the parameter.
+        TypeError: an option has a value of the wrong type.
+        ValueError: the timeout is no positive, finite number.
+
+    Source: tools, "Function tools".
+    """
+
+    def make(function: ToolFunction) -> FunctionTool:
+        from agentrun.function_schema import function_schema
+
+        _check_function(function, name_override)
+        schema = function_schema(
+            function,
+            docstring_style,
+            name_override,
+            description_override,
+            use_docstring_info,
+            strict_json_schema=strict_mode,
+        )
+        is_async = _is_async(function)
+        return FunctionTool(
+            schema.name,
+            schema.description or "",
+            schema.params_json_schema,
+            with_failure_function(_invoker(function, schema, is_async=is_async), failure_error_function),
+            strict_mode,
+            is_enabled,
+            tool_input_guardrails,
+            tool_output_guardrails,
+            needs_approval,
+            timeout,
+            timeout_behavior,
+            timeout_error_function,
+            defer_loading,
+            custom_data_extractor=custom_data_extractor,
+            allowed_callers=allowed_callers,
+            output_json_schema=_output_schema(schema.name, output_type, output_json_schema),
+            runs_in_thread=not is_async,
+            on_failure=failure_error_function,
+            function=function,
+        )
+
+    return make if func is None else make(func)
+
+
+def tool_namespace(*, name: str, description: str | None, tools: Sequence[FunctionTool]) -> list[FunctionTool]:
+    """Return copies of `tools` that belong to a namespace, which the model sees as one group.
+
+    Args:
+        name: the namespace.
+        description: what the model reads about the group.
+        tools: function tools; they are not changed.
+
+    Raises:
+        UserError: name or description is empty, or one of `tools` is no function tool.
+
+    Source: tools, "Tool search".
+    """
+    if not name or not name.strip():
+        raise UserError(f"a tool namespace needs a name, got {name!r}")
+    if not description or not description.strip():
+        raise UserError(f"tool namespace {name!r} needs a description for the model, got {description!r}")
+    for tool in tools:
+        if not isinstance(tool, FunctionTool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UserError(f"tool namespace {name!r} takes function tools only, got {tool!r}")
+    return [attrs.evolve(tool, namespace=name.strip(), namespace_description=description.strip()) for tool in tools]
+
+
+def _check_function(function: Any, name_override: str | None) -> None:
+    """Refuse what has a signature and still makes no tool."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UserError(f"{function!r} is a generator function, whose parts no model gets; return them together, as a list")
+    if not inspect.isfunction(function):
+        return
+    if function.__name__ == "<lambda>" and name_override is None:
+        raise UserError("a lambda has no name that a model can call; give the tool one with name_override")
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
+        raise UserError(
+            f"{function.__qualname__} is a method without its object, so that {first.name!r} would be for the model to fill in; "
+            f"make the tool from the bound method: function_tool(instance.{function.__name__})"
+        )
+
+
+def _is_async(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = cast("Any", function).func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> ToolInvoker:
+    """Return what calls `function` with a call's arguments; all that can be known before a call is known here."""
+    from agentrun._json import StructureError
+    from agentrun._threads import run_in_thread
+
+    structure_arguments, takes_context, name = schema.structure_arguments, schema.takes_context, schema.name
+
+    def structure(context: ToolContext[Any], arguments: str) -> tuple[list[Any], dict[str, Any]]:
+        try:
+            positional, keywords = structure_arguments(arguments)
+        except StructureError as exc:
+            raise ToolArgumentsError(name, exc.faults, context.tool_call_id) from exc
+        if takes_context:
+            positional.insert(0, context)
+        return positional, keywords
+
+    async def invoke(context: ToolContext[Any], arguments: str) -> Any:
+        positional, keywords = structure(context, arguments)
+        return await function(*positional, **keywords)
+
+    async def invoke_in_thread(context: ToolContext[Any], arguments: str) -> Any:
+        positional, keywords = structure(context, arguments)
+        # A partial, because the tool may have a parameter that is called `context` as well.
+        found: object = await run_in_thread(functools.partial(function, *positional, **keywords), context=context)
+        # A sync function may still hand back something to wait for: a lambda, or a decorator that is not async itself.
+        return await cast("Awaitable[Any]", found) if inspect.isawaitable(found) else found
+
+    return invoke if is_async else invoke_in_thread
+
+
+def _output_schema(name: str, output_type: Any | None, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    if output_type is None:
+        return schema
+    if schema is not None:
+        raise UserError(f"tool {name!r} has an output_type and an output_json_schema; give one of them")
+    from agentrun._schema import json_schema
+
+    try:
+        return json_schema(output_type, strict=False)
+    except UserError as exc:
+        raise UserError(f"tool {name!r}: output_type {exc.message}") from exc

@@ -1,0 +1,233 @@
+"""Tools that the provider runs: plain declarations that only know how they are written in a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, TypeAlias, TypedDict
+
+import attrs
+
+if TYPE_CHECKING:
+    from agentrun._context import RunContextWrapper
+    from agentrun._hosted import McpApprovalRequest
+    from agentrun._settings import MaybeAwaitable
+
+
+def _config(kind: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        name = f"{type(instance).__name__}.{attribute.name}"
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name} must be a dict in the provider's own form, got {value!r}")
+        if value.get("type", kind) != kind:
+            raise ValueError(f"{name} must have the type {kind!r}, got {value.get('type')!r}")
+
+    return check
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+@attrs.define(eq=False)
+class WebSearchTool:
+    """Lets the model search the web.
+
+    Source: tools, "Hosted tools".
+    """
+
+    user_location: Mapping[str, Any] | None = None
+    """Where results should be near to, in the provider's own form."""
+    filters: Mapping[str, Any] | None = None
+    """Which domains to search, in the provider's own form."""
+    search_context_size: Literal["low", "medium", "high"] = attrs.field(
+        default="medium", validator=attrs.validators.in_(("low", "medium", "high"))
+    )
+    """How much of what was found the model reads."""
+    external_web_access: bool | None = None
+    """Whether live pages may be fetched; None leaves the provider's default."""
+    search_content_types: list[Literal["text", "image"]] | None = None
+    """What to search for; None leaves the provider's default."""
+    image_settings: Mapping[str, Any] | None = None
+    """How many images to return, and their kind, in the provider's own form."""
+
+    name: ClassVar[str] = "web_search"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return _given(
+            type="web_search",
+            user_location=self.user_location,
+            filters=self.filters,
+            search_context_size=self.search_context_size,
+            external_web_access=self.external_web_access,
+            search_content_types=self.search_content_types,
+            image_settings=self.image_settings,
+        )
+
+
+@attrs.define(eq=False)
+class FileSearchTool:
+    """Lets the model search the provider's vector stores.
+
+    Source: tools, "Hosted tools".
+    """
+
+    vector_store_ids: list[str]
+    """The stores to search."""
+    max_num_results: int | None = None
+    """The most results; None leaves the provider's default."""
+    include_search_results: bool = False
+    """Whether the results come back with the call's item."""
+    ranking_options: Mapping[str, Any] | None = None
+    """How results are ranked, in the provider's own form."""
+    filters: Mapping[str, Any] | None = None
+    """Which files to search by their attributes, in the provider's own form."""
+
+    name: ClassVar[str] = "file_search"
+
+    @property
+    def response_include(self) -> list[str]:
+        """What a request with this tool must name in its `include`."""
+        return ["file_search_call.results"] if self.include_search_results else []
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return _given(
+            type="file_search",
+            vector_store_ids=self.vector_store_ids,
+            max_num_results=self.max_num_results,
+            ranking_options=self.ranking_options,
+            filters=self.filters,
+        )
+
+
+@attrs.define(eq=False)
+class CodeInterpreterTool:
+    """Lets the model run code in a container of the provider.
+
+    Source: tools, "Hosted tools".
+    """
+
+    tool_config: Mapping[str, Any] = attrs.field(validator=_config("code_interpreter"))
+    """The tool in the provider's own form, with its `container`."""
+
+    name: ClassVar[str] = "code_interpreter"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return {"type": "code_interpreter", **self.tool_config}
+
+
+@attrs.define(eq=False)
+class ImageGenerationTool:
+    """Lets the model make images.
+
+    Source: tools, "Hosted tools".
+    """
+
+    tool_config: Mapping[str, Any] = attrs.field(validator=_config("image_generation"))
+    """The tool in the provider's own form."""
+
+    name: ClassVar[str] = "image_generation"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return {"type": "image_generation", **self.tool_config}
+
+
+@attrs.define(eq=False)
+class MCPToolApprovalRequest:
+    """A question of the provider: may this tool of a hosted MCP server run.
+
+    Source: MCP, "Hosted MCP tools".
+    """
+
+    ctx_wrapper: RunContextWrapper[Any]
+    data: McpApprovalRequest
+    """The tool, its arguments and its server."""
+
+
+class MCPToolApprovalFunctionResult(TypedDict):
+    """The answer to an `MCPToolApprovalRequest`.
+
+    Source: MCP, "Hosted MCP tools".
+    """
+
+    approve: bool
+    reason: NotRequired[str]
+    """Why not, for the model."""
+
+
+MCPToolApprovalFunction: TypeAlias = "Callable[[MCPToolApprovalRequest], MaybeAwaitable[MCPToolApprovalFunctionResult]]"
+"""Answers the approval requests of a hosted MCP server."""
+
+
+@attrs.define(eq=False)
+class HostedMCPTool:
+    """Lets the model use an MCP server that the provider talks to.
+
+    Source: MCP, "Hosted MCP tools".
+    """
+
+    tool_config: Mapping[str, Any] = attrs.field(validator=_config("mcp"))
+    """The tool in the provider's own form, with its `server_label`."""
+    on_approval_request: MCPToolApprovalFunction | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
+    )
+    """Answers approval requests at once; without it they come back as the run's interruptions."""
+
+    name: ClassVar[str] = "hosted_mcp"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return {"type": "mcp", **self.tool_config}
+
+
+@attrs.define(eq=False)
+class ToolSearchTool:
+    """Lets the model look for tools that are loaded only when found: those with `defer_loading=True`.
+
+    Source: tools, "Tool search".
+    """
+
+    description: str | None = None
+    execution: Literal["server", "client"] | None = attrs.field(
+        default=None, validator=attrs.validators.in_((None, "server", "client"))
+    )
+    """Who searches; None leaves it to the provider."""
+    parameters: object | None = None
+    """The JSON schema of a search that the client runs."""
+
+    name: ClassVar[str] = "tool_search"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return _given(
+            type="tool_search", description=self.description, execution=self.execution, parameters=self.parameters
+        )
+
+
+@attrs.define(eq=False)
+class ProgrammaticToolCallingTool:
+    """Lets the model call tools from programs that the provider runs; see `allowed_callers`.
+
+    Source: tools, "Programmatic tool calling".
+    """
+
+    name: ClassVar[str] = "programmatic_tool_calling"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the tool as a member of a request's `tools`."""
+        return {"type": "programmatic_tool_calling"}
+
+
+HostedTool: TypeAlias = (
+    WebSearchTool
+    | FileSearchTool
+    | CodeInterpreterTool
+    | ImageGenerationTool
+    | HostedMCPTool
+    | ToolSearchTool
+    | ProgrammaticToolCallingTool
+)
+"""A tool that the provider runs."""

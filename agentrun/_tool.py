@@ -1,0 +1,232 @@
+"""Tools as an agent and a run see them: the union of all kinds, their results, and which of them a model is shown."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+import attrs
+
+from agentrun._function_tool import (
+    FunctionTool,
+    FunctionToolCustomDataContext,
+    FunctionToolCustomDataExtractor,
+    ToolCaller,
+    ToolEnabled,
+    ToolFunction,
+    ToolNeedsApproval,
+    ToolTimeoutBehavior,
+    function_tool,
+    tool_namespace,
+)
+from agentrun._hosted_tools import (
+    CodeInterpreterTool,
+    FileSearchTool,
+    HostedMCPTool,
+    HostedTool,
+    ImageGenerationTool,
+    MCPToolApprovalFunction,
+    MCPToolApprovalFunctionResult,
+    MCPToolApprovalRequest,
+    ProgrammaticToolCallingTool,
+    ToolSearchTool,
+    WebSearchTool,
+)
+from agentrun._tool_failure import (
+    DEFAULT_APPROVAL_REJECTION_MESSAGE,
+    DEFAULT_TOOL_ERROR_MESSAGE,
+    IMPLICIT_FAILURE,
+    ImplicitFailure,
+    OnFailure,
+    ToolArgumentsError,
+    ToolErrorFormatter,
+    ToolErrorFormatterArgs,
+    ToolErrorFunction,
+    ToolInvoker,
+    default_tool_error_function,
+    failure_output,
+    tool_error_message,
+    with_failure_function,
+)
+from agentrun._tool_output import (
+    MAX_OUTPUT_CHARACTERS,
+    ToolOrigin,
+    ToolOriginType,
+    ToolOutputFileContent,
+    ToolOutputFileContentDict,
+    ToolOutputImage,
+    ToolOutputImageDict,
+    ToolOutputText,
+    ToolOutputTextDict,
+    tool_output_to_wire,
+)
+
+if TYPE_CHECKING:
+    from agentrun._agent import AgentBase
+    from agentrun._context import RunContextWrapper
+    from agentrun._items import RunItem, ToolApprovalItem
+    from agentrun._settings import MaybeAwaitable
+
+__all__ = [
+    "DEFAULT_APPROVAL_REJECTION_MESSAGE",
+    "DEFAULT_TOOL_ERROR_MESSAGE",
+    "IMPLICIT_FAILURE",
+    "MAX_OUTPUT_CHARACTERS",
+    "CodeInterpreterTool",
+    "FileSearchTool",
+    "FunctionTool",
+    "FunctionToolCustomDataContext",
+    "FunctionToolCustomDataExtractor",
+    "FunctionToolResult",
+    "HostedMCPTool",
+    "ImageGenerationTool",
+    "ImplicitFailure",
+    "MCPToolApprovalFunction",
+    "MCPToolApprovalFunctionResult",
+    "MCPToolApprovalRequest",
+    "OnFailure",
+    "ProgrammaticToolCallingTool",
+    "StopAtTools",
+    "Tool",
+    "ToolArgumentsError",
+    "ToolCaller",
+    "ToolEnabled",
+    "ToolErrorFormatter",
+    "ToolErrorFormatterArgs",
+    "ToolErrorFunction",
+    "ToolFunction",
+    "ToolInvoker",
+    "ToolNeedsApproval",
+    "ToolOrigin",
+    "ToolOriginType",
+    "ToolOutputFileContent",
+    "ToolOutputFileContentDict",
+    "ToolOutputImage",
+    "ToolOutputImageDict",
+    "ToolOutputText",
+    "ToolOutputTextDict",
+    "ToolSearchTool",
+    "ToolTimeoutBehavior",
+    "ToolsToFinalOutputFunction",
+    "ToolsToFinalOutputResult",
+    "WebSearchTool",
+    "default_tool_error_function",
+    "enabled_tools",
+    "failure_output",
+    "function_tool",
+    "tool_error_message",
+    "tool_namespace",
+    "tool_output_to_wire",
+    "tools_to_wire",
+    "with_failure_function",
+]
+
+Tool: TypeAlias = FunctionTool | HostedTool
+"""Whatever may stand in an agent's `tools`."""
+
+
+@attrs.define(eq=False)
+class FunctionToolResult:
+    """What one function call of a turn came to; given to a `tool_use_behavior` function in call order.
+
+    Source: agents, "Tool use behavior".
+    """
+
+    tool: FunctionTool
+    output: Any
+    """What the tool returned, or the text that stands for it: a failure, a timeout, a rejection."""
+    run_item: RunItem | None
+    """The output's item, or the approval item of a call that waits; None when the call made none."""
+    interruptions: list[ToolApprovalItem] = attrs.field(factory=list)
+    """The approvals a nested run waits for."""
+    agent_run_result: Any = None
+    """The result of the nested run, for agents used as tools."""
+
+
+@attrs.define
+class ToolsToFinalOutputResult:
+    """What a `tool_use_behavior` function decides: to end the run with an output, or to ask the model again.
+
+    Source: agents, "Tool use behavior".
+    """
+
+    is_final_output: bool
+    final_output: Any | None = None
+    """The run's output; only read when `is_final_output` is True."""
+
+
+ToolsToFinalOutputFunction: TypeAlias = (
+    "Callable[[RunContextWrapper[Any], list[FunctionToolResult]], MaybeAwaitable[ToolsToFinalOutputResult]]"
+)
+"""Decides after each turn with function calls whether their results end the run."""
+
+
+class StopAtTools(TypedDict):
+    """A `tool_use_behavior` that ends the run at the first call of one of these tools.
+
+    Source: agents, "Tool use behavior".
+    """
+
+    stop_at_tool_names: list[str]
+    """Names, or names with a namespace before them."""
+
+
+async def enabled_tools(
+    tools: Sequence[Tool], context: RunContextWrapper[Any], agent: AgentBase[Any]
+) -> list[Tool]:
+    """Return those of `tools` that the model may see now, in their order.
+
+    Sync `is_enabled` functions are called one after another, then the async ones run side by side. It does not checkpoint
+    when there is nothing to wait for.
+
+    Raises:
+        Exception: whatever an `is_enabled` function raises.
+
+    Source: tools, "Conditional tool enabling".
+    """
+    shown = [True] * len(tools)
+    waiting: list[int] = []
+    for index, tool in enumerate(tools):
+        if not isinstance(tool, FunctionTool) or tool.is_enabled is True:
+            continue
+        condition = tool.is_enabled
+        if condition is False:
+            shown[index] = False
+        elif inspect.iscoroutinefunction(condition):
+            waiting.append(index)
+        else:
+            found = condition(context, agent)
+            shown[index] = bool(await found if inspect.isawaitable(found) else found)
+    if waiting:
+        from agentrun._handoff import each_enabled
+
+        conditions = [tool.is_enabled for index in waiting if isinstance(tool := tools[index], FunctionTool)]
+        for index, verdict in zip(waiting, await each_enabled(conditions, context, agent), strict=True):
+            shown[index] = verdict
+    return [tool for tool, one in zip(tools, shown, strict=True) if one]
+
+
+def tools_to_wire(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """Return `tools` as a request's `tools`; those of one namespace become one group where its first tool stands.
+
+    Raises:
+        UserError: a tool cannot be sent as it is; the message says why.
+    """
+    found: list[dict[str, Any]] = []
+    groups: dict[str, dict[str, Any]] = {}
+    for tool in tools:
+        if not isinstance(tool, FunctionTool) or tool.namespace is None:
+            found.append(tool.to_wire())
+            continue
+        group = groups.get(tool.namespace)
+        if group is None:
+            group = groups[tool.namespace] = {
+                "type": "namespace",
+                "name": tool.namespace,
+                "description": tool.namespace_description or "",
+                "tools": [],
+            }
+            found.append(group)
+        group["tools"].append(tool.to_wire())
+    return found

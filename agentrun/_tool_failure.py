@@ -1,0 +1,177 @@
+"""What the model is told when a tool fails: the failure functions, and the formatter a run may set.
+
+A failure function turns what the tool raised into an ordinary output. Tools made by `function_tool` have the default one
+unless told otherwise; tools built by hand have none, so that what they raise ends the run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
+
+import attrs
+
+from agentrun._context import RunContextWrapper, TContext
+from agentrun._exceptions import ModelBehaviorError
+
+if TYPE_CHECKING:
+    from agentrun._context import ToolContext
+    from agentrun._settings import MaybeAwaitable
+
+log = logging.getLogger("agentrun")
+
+DEFAULT_TOOL_ERROR_MESSAGE: Final = "An error occurred while running the tool. Please try again."
+"""What the model is told of a failed tool, when nobody says otherwise. It shows no internals on purpose."""
+DEFAULT_APPROVAL_REJECTION_MESSAGE: Final = "Tool execution was not approved."
+"""What the model is told of a refused call, when nobody says otherwise."""
+
+ToolErrorFunction: TypeAlias = "Callable[[RunContextWrapper[Any], Exception], MaybeAwaitable[str]]"
+"""Makes the tool's output from what the tool raised."""
+
+ToolErrorKind = Literal["approval_rejected", "tool_not_found", "tool_exception"]
+
+
+@attrs.define
+class ToolErrorFormatterArgs(Generic[TContext]):
+    """What a `tool_error_formatter` is told.
+
+    Source: running agents, "Tool error formatter".
+    """
+
+    kind: ToolErrorKind
+    tool_type: Literal["function", "computer", "shell", "apply_patch", "custom"]
+    tool_name: str
+    call_id: str
+    default_message: str
+    """What the model is told if the formatter returns None."""
+    run_context: RunContextWrapper[TContext]
+    error: Exception | None = None
+    """What the tool raised, for the kind "tool_exception"."""
+
+
+ToolErrorFormatter: TypeAlias = "Callable[[ToolErrorFormatterArgs[Any]], MaybeAwaitable[str | None]]"
+"""Words what the model is told of a refused, unknown or failed call; None keeps the default message."""
+
+
+class ToolArgumentsError(ModelBehaviorError):
+    """The model called a tool with arguments that do not fit its schema, or that are no JSON object.
+
+    What it says holds nothing but what the model wrote and what the schema told it, so the default failure function passes
+    the faults on.
+    """
+
+    faults: list[str]
+    """One line each, with the path of the part meant."""
+    call_id: str
+    """The call the arguments are of."""
+
+    def __init__(self, tool_name: str, faults: Sequence[str], call_id: str) -> None:
+        super().__init__(f"Invalid JSON input for tool {tool_name}: " + "\n".join(faults))
+        self.faults = list(faults)
+        self.call_id = call_id
+
+
+def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
+    """Return the text the model gets for a failed tool: that it failed, and nothing of the exception.
+
+    Wrong arguments are the exception to that: the text goes on with one line per fault, since the model can only repair
+    what it is told of, and a fault quotes nothing but the model's own arguments.
+
+    Source: tools, "Handling errors in function tools".
+    """
+    # A nested run may fail with the arguments of a call of its own, which are not what this call's model wrote.
+    if isinstance(error, ToolArgumentsError) and error.call_id == _call_id(ctx):
+        return "\n".join((f"{DEFAULT_TOOL_ERROR_MESSAGE} The arguments were not accepted:", *error.faults))
+    return DEFAULT_TOOL_ERROR_MESSAGE
+
+
+def _call_id(ctx: RunContextWrapper[Any]) -> str | None:
+    from agentrun._context import ToolContext
+
+    return ctx.tool_call_id if isinstance(ctx, ToolContext) else None
+
+
+@attrs.frozen
+class ImplicitFailure:
+    """Stands for "nothing was said": the default failure function, which a run's `tool_error_formatter` may overrule."""
+
+
+IMPLICIT_FAILURE: Final = ImplicitFailure()
+
+OnFailure: TypeAlias = "ToolErrorFunction | ImplicitFailure | None"
+"""A failure function, the default one, or None to let exceptions end the run."""
+
+
+async def tool_error_message(formatter: ToolErrorFormatter | None, args: ToolErrorFormatterArgs[Any]) -> str:
+    """Return what the model is told, as the formatter words it, or `args.default_message`.
+
+    A formatter that raises or returns anything but a str or None is reported in the log and passed over. Checkpoints only
+    as far as the formatter does.
+
+    Source: running agents, "Tool error formatter".
+    """
+    if formatter is None:
+        return args.default_message
+    try:
+        message: object = formatter(args)
+        if inspect.isawaitable(message):
+            message = cast("object", await message)
+    except Exception:  # boundary of the user's formatter: a wording that fails must not fail the run
+        log.exception("the tool_error_formatter failed for tool %r; the default message is used", args.tool_name)
+        return args.default_message
+    if isinstance(message, str):
+        return message
+    if message is not None:
+        log.error("the tool_error_formatter must return a str or None, got %r; the default message is used", message)
+    return args.default_message
+
+
+async def failure_output(context: ToolContext[Any], error: Exception, on_failure: ToolErrorFunction | ImplicitFailure) -> str:
+    """Return the output of a call whose tool raised `error`, and note the error on the context.
+
+    Raises:
+        Exception: whatever the failure function raises.
+    """
+    context.failure = error
+    if not isinstance(on_failure, ImplicitFailure):
+        text = on_failure(context, error)
+        return await text if inspect.isawaitable(text) else text
+    default_message = default_tool_error_function(context, error)
+    formatter = context.run_config.tool_error_formatter if context.run_config is not None else None
+    if formatter is None:
+        return default_message
+    return await tool_error_message(
+        formatter,
+        ToolErrorFormatterArgs(
+            kind="tool_exception",
+            tool_type="function",
+            tool_name=context.qualified_tool_name,
+            call_id=context.tool_call_id,
+            default_message=default_message,
+            run_context=context,
+            error=error,
+        ),
+    )
+
+
+ToolInvoker: TypeAlias = "Callable[[ToolContext[Any], str], Awaitable[Any]]"
+"""Runs a tool for one call: takes the context and the arguments as JSON text, returns the tool's own value."""
+
+
+def with_failure_function(invoke: ToolInvoker, on_failure: OnFailure) -> ToolInvoker:
+    """Return `invoke` with everything it raises turned into an output by `on_failure`.
+
+    Cancellation passes through, as do KeyboardInterrupt and SystemExit. With None it is `invoke` itself.
+    """
+    if on_failure is None:
+        return invoke
+
+    async def invoke_safely(context: ToolContext[Any], arguments: str) -> Any:
+        try:
+            return await invoke(context, arguments)
+        except Exception as exc:  # boundary of the tool: what it raises is an output for the model
+            return await failure_output(context, exc, on_failure)
+
+    return invoke_safely

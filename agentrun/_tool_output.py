@@ -1,0 +1,276 @@
+"""What tools give back: text, images and files for the model, and which kind of tool an item came from."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
+
+import attrs
+
+MAX_OUTPUT_CHARACTERS: Final = 1_000_000
+"""Characters of text the model gets from one tool call; protects requests and providers from a tool that prints all it
+has. Longer text is cut, and says so."""
+MAX_OUTPUT_DATA_CHARACTERS: Final = 10_000_000
+"""Characters of image and file data, base64 mostly, in one tool call's output. Data cannot be cut: what is beyond this is
+left out, and a text in its place says so."""
+
+_DETAILS = ("low", "high", "auto")
+
+
+class ToolOriginType(str, enum.Enum):
+    """What kind of thing a tool was made from.
+
+    Source: results, "Tool origin".
+    """
+
+    FUNCTION = "function"
+    MCP = "mcp"
+    AGENT_AS_TOOL = "agent_as_tool"
+
+
+@attrs.frozen
+class ToolOrigin:
+    """Where a tool comes from; kept on the items of its calls.
+
+    Source: results, "Tool origin".
+    """
+
+    type: ToolOriginType
+    mcp_server_name: str | None = None
+    """The server's name, for tools of an MCP server."""
+    agent_name: str | None = None
+    """The agent's name, for agents used as tools."""
+    agent_tool_name: str | None = None
+    """The name the model knows that agent by."""
+
+    def to_json_dict(self) -> dict[str, str]:
+        """Return the fields that are set as JSON-ready values."""
+        found = {"type": self.type.value}
+        for name in ("mcp_server_name", "agent_name", "agent_tool_name"):
+            value: str | None = getattr(self, name)
+            if value is not None:
+                found[name] = value
+        return found
+
+
+def _of_type(name: str) -> Any:
+    return attrs.field(default=name, kw_only=True, validator=attrs.validators.in_((name,)))
+
+
+def _text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{type(instance).__name__}.{attribute.name} must be a str, got {value!r}")
+
+
+def _optional_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        _text(instance, attribute, value)
+
+
+def _optional_detail(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and value not in _DETAILS:
+        raise ValueError(f"ToolOutputImage.detail must be one of {list(_DETAILS)} or None, got {value!r}")
+
+
+@attrs.frozen
+class ToolOutputText:
+    """Text for the model, where a tool returns several parts.
+
+    Source: tools, "Returning images or files from function tools".
+    """
+
+    text: str = attrs.field(validator=_text)
+    type: Literal["text"] = _of_type("text")
+
+
+@attrs.frozen
+class ToolOutputImage:
+    """An image for the model; one of `image_url` and `file_id` is needed.
+
+    Raises:
+        ValueError: neither is given, or a field has a value it may not have.
+
+    Source: tools, "Returning images or files from function tools".
+    """
+
+    image_url: str | None = attrs.field(default=None, validator=_optional_text)
+    """A URL, also a `data:` one."""
+    file_id: str | None = attrs.field(default=None, validator=_optional_text)
+    """The id of a file the provider has."""
+    detail: Literal["low", "high", "auto"] | None = attrs.field(default=None, validator=_optional_detail)
+    """How closely the model looks."""
+    type: Literal["image"] = _of_type("image")
+
+    def __attrs_post_init__(self) -> None:
+        if self.image_url is None and self.file_id is None:
+            raise ValueError("ToolOutputImage needs an image_url or a file_id; give one of them")
+
+
+@attrs.frozen
+class ToolOutputFileContent:
+    """A file for the model; one of `file_data`, `file_url` and `file_id` is needed.
+
+    Raises:
+        ValueError: none is given, or a field is no str.
+
+    Source: tools, "Returning images or files from function tools".
+    """
+
+    file_data: str | None = attrs.field(default=None, validator=_optional_text)
+    """The content, as a base64 `data:` URL or as the provider asks."""
+    file_url: str | None = attrs.field(default=None, validator=_optional_text)
+    file_id: str | None = attrs.field(default=None, validator=_optional_text)
+    """The id of a file the provider has."""
+    filename: str | None = attrs.field(default=None, validator=_optional_text)
+    type: Literal["file"] = _of_type("file")
+
+    def __attrs_post_init__(self) -> None:
+        if self.file_data is None and self.file_url is None and self.file_id is None:
+            raise ValueError("ToolOutputFileContent needs file_data, a file_url or a file_id; give one of them")
+
+
+class ToolOutputTextDict(TypedDict):
+    """`ToolOutputText` as a plain dict."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ToolOutputImageDict(TypedDict):
+    """`ToolOutputImage` as a plain dict."""
+
+    type: Literal["image"]
+    image_url: NotRequired[str]
+    file_id: NotRequired[str]
+    detail: NotRequired[Literal["low", "high", "auto"]]
+
+
+class ToolOutputFileContentDict(TypedDict):
+    """`ToolOutputFileContent` as a plain dict."""
+
+    type: Literal["file"]
+    file_data: NotRequired[str]
+    file_url: NotRequired[str]
+    file_id: NotRequired[str]
+    filename: NotRequired[str]
+
+
+ValidToolOutputPydanticModels: TypeAlias = ToolOutputText | ToolOutputImage | ToolOutputFileContent
+
+_IMAGE_KEYS = ("image_url", "file_id", "detail")
+_FILE_KEYS = ("file_data", "file_url", "file_id", "filename")
+_DATA_KEYS = ("image_url", "file_data")
+"""The members of a part that may hold whole files."""
+
+
+def tool_output_to_wire(
+    value: Any, *, max_characters: int = MAX_OUTPUT_CHARACTERS, max_data_characters: int = MAX_OUTPUT_DATA_CHARACTERS
+) -> str | list[dict[str, Any]]:
+    """Return what the model gets for a tool's return value.
+
+    A str goes as it is. `ToolOutputText`, `ToolOutputImage`, `ToolOutputFileContent`, dicts of the same shape, and
+    non-empty lists of nothing but these become content parts (`input_text`, `input_image`, `input_file`). Everything else
+    is `str(value)`, so None is "None" and a list of numbers its repr.
+
+    Args:
+        value: what the tool returned.
+        max_characters: the most text; more is cut, and the cut is said at its end.
+        max_data_characters: the most image and file data; a part beyond it is replaced by a text that says so.
+
+    Raises:
+        Exception: whatever `str(value)` raises.
+
+    Source: tools, "Returning images or files from function tools".
+    """
+    if isinstance(value, str):
+        return _sendable(_cut(value, max_characters))
+    parts = _parts(value)
+    if parts is None:
+        return _sendable(_cut(str(value), max_characters))
+    return _within(parts, max_characters, max_data_characters)
+
+
+def _parts(value: Any) -> list[dict[str, Any]] | None:
+    """Return `value` as content parts, or None when it is not made of them alone."""
+    if not isinstance(value, list | tuple):
+        part = _part(value)
+        return None if part is None else [part]
+    found: list[dict[str, Any]] = []
+    for one in cast("Sequence[Any]", value):
+        part = _part(one)
+        if part is None:
+            return None
+        found.append(part)
+    return found or None
+
+
+def _part(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, ToolOutputText):
+        return {"type": "input_text", "text": value.text}
+    if isinstance(value, ToolOutputImage):
+        return _set_members("input_image", _IMAGE_KEYS, attrs.asdict(value))
+    if isinstance(value, ToolOutputFileContent):
+        return _set_members("input_file", _FILE_KEYS, attrs.asdict(value))
+    return _part_of_dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else None
+
+
+def _part_of_dict(value: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the part a dict describes; any dict that does not fit is an ordinary value, not an error."""
+    kind = value.get("type")
+    if kind == "text":
+        text = value.get("text")
+        return {"type": "input_text", "text": text} if isinstance(text, str) else None
+    if kind == "image":
+        keys, needed = _IMAGE_KEYS, ("image_url", "file_id")
+    elif kind == "file":
+        keys, needed = _FILE_KEYS, ("file_data", "file_url", "file_id")
+    else:
+        return None
+    given = [value.get(key) for key in keys]
+    if not all(one is None or isinstance(one, str) for one in given):
+        return None
+    if all(value.get(key) is None for key in needed) or value.get("detail") not in (None, *_DETAILS):
+        return None
+    return _set_members(f"input_{kind}", keys, value)
+
+
+def _set_members(kind: str, keys: Sequence[str], value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": kind, **{key: value[key] for key in keys if value.get(key) is not None}}
+
+
+def _within(parts: list[dict[str, Any]], characters: int, data_characters: int) -> list[dict[str, Any]]:
+    """Return `parts` with all text together within `characters`, and all data within `data_characters`."""
+    text_left, data_left = characters, data_characters
+    kept: list[dict[str, Any]] = []
+    for part in parts:
+        if part["type"] == "input_text":
+            text = part["text"]
+            kept.append({"type": "input_text", "text": _sendable(_cut(text, text_left))})
+            text_left = max(0, text_left - len(text))
+            continue
+        size = sum(len(part.get(key, "")) for key in _DATA_KEYS)
+        if size > data_left:
+            note = f"[{part['type'].removeprefix('input_')} left out: {size} characters, the limit is {data_characters}]"
+            kept.append({"type": "input_text", "text": note})
+            continue
+        data_left -= size
+        kept.append(part)
+    return kept
+
+
+def _cut(text: str, characters: int) -> str:
+    if len(text) <= characters:
+        return text
+    return f"{text[:characters]}\n[output cut: {len(text)} characters, the limit is {characters}]"
+
+
+def _sendable(text: str) -> str:
+    """Return `text` with lone surrogates replaced, which JSON text in UTF-8 has no way to carry."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
