@@ -40,7 +40,9 @@ _DESCRIBES_PARAMETERS = re.compile(
 _GOOGLE_ENTRY = re.compile(r"^\*{0,2}(?P<name>\w+)[ \t]*(?:\((?P<type>.*?)\))?[ \t]*:(?:[ \t]+|$)(?P<text>.*)$")
 _NUMPY_ENTRY = re.compile(r"^(?P<names>\*{0,2}\w+(?:[ \t]*,[ \t]*\*{0,2}\w+)*)[ \t]*(?::.*)?$")
 _SPHINX_FIELD = re.compile(r"^:(?P<field>\w+)(?:[ \t]+(?P<argument>[^:]*))?:(?:[ \t]+|$)(?P<text>.*)$")
-_SPHINX_PARAMETER = frozenset({"param", "parameter", "arg", "argument", "key", "keyword", "kwarg", "var", "ivar", "cvar"})
+_SPHINX_PARAMETER = frozenset(
+    {"param", "parameter", "arg", "argument", "key", "keyword", "kwarg", "var", "ivar", "cvar"}
+)
 
 _HINTS: dict[DocstringStyle, tuple[re.Pattern[str], ...]] = {
     # In the order in which ties are settled.

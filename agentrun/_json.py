@@ -1,7 +1,8 @@
 """JSON text written by a model -> plain values, and the words for what is wrong with it.
 
-`json.loads` alone lets four things through that hurt later: it raises `RecursionError` on deep nesting and a bare `ValueError`
-on long integers, and it returns NaN, infinities, NUL characters and lone surrogates, which no provider or database takes back.
+`json.loads` alone is not enough for text that somebody else wrote: it raises `RecursionError` on deep nesting and a bare
+`ValueError` on long integers, and it returns NaN, infinities, NUL characters and lone surrogates, which no provider or
+database takes back.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class StructureError(ValueError):
     """A value does not have the type it should have; the message has one line per fault."""
 
     faults: list[str]
-    """One line each, with the path of the part meant, such as ``argument `limit`: expected integer, got string "ten"``."""
+    """One line each, with the path of the part: ``argument `limit`: expected integer, got string "ten"``."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -68,8 +69,8 @@ class Fault:
         return f"{root} `{steps.removeprefix('.')}`: {self.reason}" if steps else f"{root}s: {self.reason}"
 
 
-class Mismatch(Exception):  # noqa: N818 - the control flow of structuring; callers see StructureError
-    """Raised inside structuring; the faults carry paths relative to the value that was looked at."""
+class Mismatch(Exception):
+    """The control flow of structuring, which callers see as StructureError; paths start at the value looked at."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__(faults)
@@ -111,7 +112,7 @@ def quoted(value: object) -> str:
         # Cut before encoding: a value of megabytes costs nothing more than its first line.
         text = json.dumps(value[:_SHOWN_CHARACTERS], ensure_ascii=False)
         text = text.encode("utf-8", "backslashreplace").decode()
-        return text if len(value) <= _SHOWN_CHARACTERS else f"{text[:-1]}…\" ({len(value)} characters)"
+        return text if len(value) <= _SHOWN_CHARACTERS else f'{text[:-1]}…" ({len(value)} characters)'
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 192:
         return f"of {value.bit_length()} bits"
     try:

@@ -1,7 +1,7 @@
 """JSON schemas as strict structured output wants them: every key required, no key undeclared.
 
-Optional keys become required and objects become closed; nothing else about what a schema accepts is changed on purpose, and
-what would have to be loosened raises `UserError`.
+Optional keys become required and objects become closed; nothing else about what a schema accepts is changed on purpose,
+and what would have to be loosened raises `UserError`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TypeGuard
 from urllib.parse import unquote
 
-from ._exceptions import UserError
+from agentrun._exceptions import UserError
 
 JsonSchema = dict[str, Any]
 """One JSON schema object, draft 2020-12."""
@@ -54,9 +54,10 @@ _NOT_STRICT = "name every key in 'properties', or turn strict mode off for this 
 def ensure_strict_json_schema(schema: JsonSchema) -> JsonSchema:
     """Return a copy of a schema in the form that strict function calling and strict outputs want.
 
-    Every object lists all its properties as required and forbids others; `default: null` is dropped and other defaults
-    stay; `oneOf` becomes `anyOf`; an `allOf` of one is merged into its parent; a `$ref` with annotations beside it is
-    replaced by its target plus the annotations. The given dict is not changed. `{}` becomes an object without keys.
+    Every object lists all its properties as required and forbids others; `default: null` is dropped and other
+    defaults stay; `oneOf` becomes `anyOf`; an `allOf` of one is merged into its parent; a `$ref` with annotations
+    beside it is replaced by its target plus the annotations. The given dict is not changed. `{}` becomes an object
+    without keys.
 
     Raises:
         UserError: an object allows undeclared keys, a `$ref` cannot be resolved or has constraints beside it, the root is
@@ -114,7 +115,9 @@ class _Strict:
             raise UserError(f"the JSON schema expands deeper than {MAX_SCHEMA_DEPTH} levels at {where}; flatten it")
         self._nodes_left -= 1
         if self._nodes_left < 0:
-            raise UserError(f"the JSON schema expands to more than {MAX_SCHEMA_NODES} nodes; use fewer or flatter $refs")
+            raise UserError(
+                f"the JSON schema expands to more than {MAX_SCHEMA_NODES} nodes; use fewer or flatter $refs"
+            )
 
         # Merging may uncover a further allOf of one or $ref, each of which is smaller or one expansion deeper.
         while True:
@@ -130,9 +133,7 @@ class _Strict:
         for place, member in subschemas(schema):
             self._convert(member, f"{where}.{place}", expanding, depth + 1)
 
-    def _expand(
-        self, schema: JsonSchema, reference: object, where: str, expanding: tuple[str, ...]
-    ) -> tuple[str, ...]:
+    def _expand(self, schema: JsonSchema, reference: object, where: str, expanding: tuple[str, ...]) -> tuple[str, ...]:
         """Replace the `$ref` of `schema` by its target; annotations beside it win over those of the target."""
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         if constraints := sorted(beside.keys() - _ANNOTATIONS):

@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 from typing_extensions import override
 
-from ._exceptions import ModelBehaviorError, UserError
-from ._json import quoted
-from ._schema import (
+from agentrun._exceptions import ModelBehaviorError, UserError
+from agentrun._json import quoted
+from agentrun._schema import (
     CompiledType,
     FieldSpec,
     JsonSchema,
@@ -22,7 +22,7 @@ from ._schema import (
     compile_type,
     type_name,
 )
-from ._strict import ensure_strict_json_schema
+from agentrun._strict import ensure_strict_json_schema
 
 __all__ = ["AgentOutputSchema", "AgentOutputSchemaBase"]
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import attrs
 
-from ._docstrings import Docstring, DocstringStyle, parse_docstring
-from ._exceptions import UserError
-from ._schema import (
+from agentrun._docstrings import Docstring, DocstringStyle, parse_docstring
+from agentrun._exceptions import UserError
+from agentrun._schema import (
     MISSING,
     CompiledType,
     FieldSpec,
@@ -146,7 +146,9 @@ class FuncSchema:
     def _spread(self, name: str, values: Mapping[str, Any], keywords: dict[str, Any]) -> None:
         # A positional-only name may come again as a keyword: `def f(a, /, **rest)` may be called as f(1, a=2).
         taken = {
-            parameter.name for parameter in self.signature.parameters.values() if parameter.kind is not _Kind.POSITIONAL_ONLY
+            parameter.name
+            for parameter in self.signature.parameters.values()
+            if parameter.kind is not _Kind.POSITIONAL_ONLY
         }
         if clashes := sorted(values.keys() & (taken - {name})):
             raise StructureError([f"argument `{name}.{key}`: names a parameter of its own" for key in clashes])
@@ -189,7 +191,7 @@ def function_schema(
     if not callable(func):
         raise UserError(f"a tool must be a function or another callable, got {func!r}")
     if context_types is None:
-        from ._context import RunContextWrapper
+        from agentrun._context import RunContextWrapper
 
         context_types = (RunContextWrapper,)
     name = name_override or _name_of(func)
@@ -204,7 +206,8 @@ def function_schema(
     takes_context = _check_context(name, signature, hints, context_types)
     shown = list(signature.parameters.values())[1 if takes_context else 0 :]
     fields = [
-        _field_of(name, parameter, hints[parameter.name], texts.params, strict=strict_json_schema) for parameter in shown
+        _field_of(name, parameter, hints[parameter.name], texts.params, strict=strict_json_schema)
+        for parameter in shown
     ]
     return FuncSchema(
         name=name,
@@ -259,7 +262,9 @@ def _signature_of(func: Any, name: str) -> inspect.Signature:
     try:
         return inspect.signature(func)
     except (TypeError, ValueError) as exc:
-        raise UserError(f"tool {name!r}: {func!r} has no signature that Python can read; wrap it in a function") from exc
+        raise UserError(
+            f"tool {name!r}: {func!r} has no signature that Python can read; wrap it in a function"
+        ) from exc
 
 
 def _check_context(
