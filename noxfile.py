@@ -49,7 +49,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and cancellation rules: ruff, its formatter, and flake8-async, which knows cancellation rules that ruff does not."""
+    """Style by ruff and its formatter; flake8-async knows cancellation rules that ruff does not."""
     session.install("ruff>=0.17", "flake8-async>=26.8")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")

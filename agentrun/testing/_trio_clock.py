@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -12,7 +13,7 @@ import trio.testing
 
 from agentrun.testing._clock import no_foreign_threads
 
-# Long enough to let `wait_all_tasks_blocked()` go first, whose cushion is 0.0; short enough to cost nothing.
+# Asked of trio instead of 0, so that `wait_all_tasks_blocked()`, whose cushion is 0.0, goes first. It is never slept.
 _GLANCE_SECONDS: Final = 1e-9
 # How often a loop that would be deadlocked looks whether the foreign threads, which might still call it, are gone.
 _FOREIGN_POLL_SECONDS: Final = 0.05
@@ -24,17 +25,19 @@ class AutojumpClock(trio.abc.Clock, trio.abc.Instrument):
     Why not `trio.testing.MockClock(autojump_threshold=0)`: it jumps as soon as all tasks are blocked, also while a
     worker thread is at work or a socket is waited for, so that every deadline around a thread call fires at once.
 
-    Theory. Trio asks `deadline_to_sleep_time()` exactly when no task is runnable. The first time it gets a glance at
-    I/O (which also wakes `wait_all_tasks_blocked()`); if it asks again and no task has run meanwhile, nothing inside
-    the process is going to happen, and the clock moves.
+    Theory. Trio asks `deadline_to_sleep_time()` exactly when no task is runnable. If nothing outside can wake one, the
+    answer is a glance at I/O. Should a task be in `wait_all_tasks_blocked()`, trio makes that 0 and wakes it; else
+    `before_io_wait()` sees the glance unchanged, and asks for a callback, which moves the clock. Asking also makes
+    the glance end at once.
     """
 
     def __init__(self) -> None:
         self._now = 0.0
-        self._glanced = False
-        # Set while trio sleeps for real: when that began, on the real clock, and how far it may carry this one.
+        # Set while trio sleeps for real: when that began on the real clock, and how far it may carry this one.
         self._real_since: float | None = None
         self._real_limit = math.inf
+        # What to do when the glance finds nobody waiting for an idle loop.
+        self._when_idle: Callable[[], object] | None = None
         self._report_deadlock: Callable[[tuple[str, ...]], None] | None = None
 
     def start_clock(self) -> None:
@@ -42,40 +45,48 @@ class AutojumpClock(trio.abc.Clock, trio.abc.Instrument):
 
     def current_time(self) -> float:
         """The virtual time in seconds since the run began."""
-        if self._real_since is not None:
-            passed = time.monotonic() - self._real_since
-            return min(self._now + passed, max(self._now, self._real_limit))
-        return self._now
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Note that something runs, and stop the real clock if it was let in."""
-        self._glanced = False
-        if self._real_since is not None:
-            self._now = self.current_time()
-            self._real_since = None
+        if self._real_since is None:
+            return self._now
+        return max(self._now, min(self._now + time.monotonic() - self._real_since, self._real_limit))
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """How many real seconds trio may wait for I/O; jumps when there is nothing to wait for."""
-        self._now = self.current_time()
-        self._real_since = None
-        if not self._glanced:
-            self._glanced = True
-            return _GLANCE_SECONDS
+        """How many real seconds trio may wait for I/O."""
+        self._when_idle = None
+        if deadline <= self._now:
+            return 0
         if _outside_may_wake():
             self._real_since = time.monotonic()
             self._real_limit = deadline
             return deadline - self._now
         if deadline < math.inf:
-            # Invariant: the clock never goes back, and it lands on the deadline exactly.
-            self._now = max(self._now, deadline)
-            return 0
-        if self._report_deadlock is None:
+            self._when_idle = partial(self._jump, deadline)
+        elif self._report_deadlock is None:
             return math.inf
-        if not no_foreign_threads():
+        elif no_foreign_threads():
+            self._when_idle = self._deadlock
+        else:
             return _FOREIGN_POLL_SECONDS
+        return _GLANCE_SECONDS
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Let the clock move, unless trio has somebody else to wake."""
+        if self._when_idle is not None and timeout == _GLANCE_SECONDS:
+            trio.lowlevel.current_trio_token().run_sync_soon(self._when_idle)
+        self._when_idle = None
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Stop the real clock, if it was let in."""
+        self._now = self.current_time()
+        self._real_since = None
+
+    def _jump(self, deadline: float) -> None:
+        # Invariant: the clock never goes back, and it lands on the deadline exactly.
+        self._now = max(self._now, deadline)
+
+    def _deadlock(self) -> None:
         report, self._report_deadlock = self._report_deadlock, None
-        report(_task_names())
-        return 0
+        if report is not None:
+            report(_task_names())
 
     def report_deadlock_to(
         self, report: Callable[[tuple[str, ...]], None] | None
