@@ -1,7 +1,7 @@
 """Function tools: what the model is told of them, when they may be called, and how they are called.
 
-`FunctionTool` is data plus one async function, `on_invoke_tool`. `function_tool` makes that function from any Python callable;
-everything about the callable is found out there, so that a call only parses its arguments and runs.
+`FunctionTool` is data plus one async function, `on_invoke_tool`. `function_tool` makes that function from any Python
+callable; everything about the callable is found out there, so that a call only parses its arguments and runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
 
 import attrs
@@ -74,6 +74,11 @@ def _filled_text(instance: object, attribute: attrs.Attribute[Any], value: objec
         raise UserError("a tool's name must not be empty; give it a name the model can call")
 
 
+def _schema(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, dict):
+        raise TypeError(f"{_named(instance)}: {attribute.name} must be a JSON schema as a dict, got {value!r}")
+
+
 def _function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not callable(value):
         raise TypeError(f"{_named(instance)}: {attribute.name} must be an async function, got {value!r}")
@@ -120,12 +125,12 @@ def _named(instance: object) -> str:
     return f"tool {cast('FunctionTool', instance).name!r}"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FunctionTool:
     """A tool this process runs.
 
-    Most are made by `function_tool`. One built by hand has no failure function: what its `on_invoke_tool` raises ends the
-    run. `params_json_schema` is copied, and made strict unless `strict_json_schema` is False.
+    Most are made by `function_tool`. One built by hand has no failure function: what its `on_invoke_tool` raises ends
+    the run. `params_json_schema` is copied, and made strict unless `strict_json_schema` is False.
 
     Raises:
         TypeError: a field has a value of the wrong type.
@@ -139,7 +144,7 @@ class FunctionTool:
     """What the model calls it."""
     description: str = attrs.field(validator=_filled_text)
     """What the model reads about it."""
-    params_json_schema: dict[str, Any]
+    params_json_schema: dict[str, Any] = attrs.field(validator=_schema)
     """The JSON schema of its arguments, an object."""
     on_invoke_tool: ToolInvoker = attrs.field(validator=_function)
     """Runs it for one call, with the call's context and the arguments as JSON text; returns any value."""
@@ -154,7 +159,7 @@ class FunctionTool:
     needs_approval: ToolNeedsApproval = attrs.field(default=False, validator=_bool_or_function)
     """Whether a call waits for a person."""
     timeout_seconds: float | None = attrs.field(default=None, validator=_timeout)
-    """How long a call may take; None is `Timeouts.tool`. Sync tools have a limit too, see `ToolContext.check_cancelled`."""
+    """How long a call may take; None is `Timeouts.tool`. For sync tools see `ToolContext.check_cancelled`."""
     timeout_behavior: ToolTimeoutBehavior = attrs.field(default="error_as_result", validator=_timeout_behavior)
     """What a call past that limit becomes."""
     timeout_error_function: ToolErrorFunction | None = attrs.field(default=None, validator=_optional_function)
@@ -168,7 +173,9 @@ class FunctionTool:
     """Makes data for the output item that the model never sees."""
     allowed_callers: list[ToolCaller] | None = attrs.field(default=None, kw_only=True, validator=_callers)
     """Who may call it; None leaves the provider's default."""
-    output_json_schema: dict[str, Any] | None = attrs.field(default=None, kw_only=True)
+    output_json_schema: dict[str, Any] | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(_schema)
+    )
     """The JSON schema of what it returns, for programs that call it."""
 
     tool_origin: ToolOrigin = attrs.field(default=ToolOrigin(ToolOriginType.FUNCTION), kw_only=True)
@@ -182,14 +189,11 @@ class FunctionTool:
     """Whether its body is a sync function, which runs in a worker thread and can only be asked to stop."""
     nests_run: bool = attrs.field(default=False, kw_only=True)
     """Whether it runs an agent of its own."""
-    on_failure: OnFailure = attrs.field(default=None, kw_only=True, repr=False)
-    """The failure function that `on_invoke_tool` applies already; a run asks it for failures that only the run can see."""
-    _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function", repr=False)
+    on_failure: OnFailure = attrs.field(default=None, kw_only=True)
+    """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
+    _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function")
 
     def __attrs_post_init__(self) -> None:
-        schema: object = self.params_json_schema
-        if not isinstance(schema, dict):
-            raise TypeError(f"{_named(self)}: params_json_schema must be a dict, got {schema!r}")
         self.params_json_schema = self._own_schema(self.params_json_schema)
         if self.output_json_schema is not None:
             self.output_json_schema = self._own_schema(self.output_json_schema)
@@ -201,6 +205,9 @@ class FunctionTool:
             return ensure_strict_json_schema(schema)
         except UserError as exc:
             raise UserError(f"{_named(self)}: {exc.message}") from exc
+
+    def __repr__(self) -> str:
+        return f"FunctionTool(name={self.qualified_name!r})"
 
     @property
     def qualified_name(self) -> str:
@@ -219,7 +226,7 @@ class FunctionTool:
         return self._function
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the tool as a member of a request's `tools`. The schemas in it are the tool's own: do not change them."""
+        """Return the tool as a member of a request's `tools`; the schemas in it are the tool's own: do not change them."""
         found: dict[str, Any] = {
             "type": "function",
             "name": self.name,
@@ -282,7 +289,7 @@ def function_tool(
     output_type: Any | None = None,
     output_json_schema: dict[str, Any] | None = None,
 ) -> Callable[[ToolFunction], FunctionTool]: ...
-def function_tool(
+def function_tool(  # noqa: PLR0913 - the documented signature
     func: ToolFunction | None = None,
     *,
     name_override: str | None = None,
@@ -306,9 +313,9 @@ def function_tool(
 ) -> FunctionTool | Callable[[ToolFunction], FunctionTool]:
     """Make a tool from a function, a method or a callable object; works with and without parentheses.
 
-    Name, description and JSON schema come from the function's name, docstring and signature. A first parameter annotated
-    with `RunContextWrapper` or `ToolContext` gets the call's context and is hidden from the model. An async function runs
-    in the run's own task; a sync one in a worker thread, with the context variables copied.
+    Name, description and JSON schema come from the function's name, docstring and signature. A first parameter
+    annotated with `RunContextWrapper` or `ToolContext` gets the call's context and is hidden from the model. An async
+    function runs in a task of the run; a sync one in a worker thread, with the context variables copied.
 
     Args:
         func: the function.
@@ -405,7 +412,7 @@ def tool_namespace(*, name: str, description: str | None, tools: Sequence[Functi
 def _check_function(function: Any, name_override: str | None) -> None:
     """Refuse what has a signature and still makes no tool."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise UserError(f"{function!r} is a generator function, whose parts no model gets; return them together, as a list")
+        raise UserError(f"{function!r} is a generator function, whose parts no model gets; return them as one list")
     if not inspect.isfunction(function):
         return
     if function.__name__ == "<lambda>" and name_override is None:
@@ -413,8 +420,8 @@ def _check_function(function: Any, name_override: str | None) -> None:
     first = next(iter(inspect.signature(function).parameters.values()), None)
     if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
         raise UserError(
-            f"{function.__qualname__} is a method without its object, so that {first.name!r} would be for the model to fill in; "
-            f"make the tool from the bound method: function_tool(instance.{function.__name__})"
+            f"{function.__qualname__} is a method without its object, so the model would have to make up "
+            f"{first.name!r}; make the tool from the bound method: function_tool(instance.{function.__name__})"
         )
 
 
@@ -447,9 +454,9 @@ def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> T
     async def invoke_in_thread(context: ToolContext[Any], arguments: str) -> Any:
         positional, keywords = structure(context, arguments)
         # A partial, because the tool may have a parameter that is called `context` as well.
-        found: object = await run_in_thread(functools.partial(function, *positional, **keywords), context=context)
+        found: Any = await run_in_thread(functools.partial(function, *positional, **keywords), context=context)
         # A sync function may still hand back something to wait for: a lambda, or a decorator that is not async itself.
-        return await cast("Awaitable[Any]", found) if inspect.isawaitable(found) else found
+        return await found if inspect.isawaitable(found) else found
 
     return invoke if is_async else invoke_in_thread
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 import attrs
 
@@ -18,8 +18,9 @@ def _config(kind: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
         name = f"{type(instance).__name__}.{attribute.name}"
         if not isinstance(value, Mapping):
             raise TypeError(f"{name} must be a dict in the provider's own form, got {value!r}")
-        if value.get("type", kind) != kind:
-            raise ValueError(f"{name} must have the type {kind!r}, got {value.get('type')!r}")
+        given = cast("Mapping[str, Any]", value).get("type", kind)
+        if given != kind:
+            raise ValueError(f"{name} must have the type {kind!r}, got {given!r}")
 
     return check
 

@@ -138,7 +138,7 @@ class FunctionToolResult:
     """What the tool returned, or the text that stands for it: a failure, a timeout, a rejection."""
     run_item: RunItem | None
     """The output's item, or the approval item of a call that waits; None when the call made none."""
-    interruptions: list[ToolApprovalItem] = attrs.field(factory=list)
+    interruptions: list[ToolApprovalItem] = attrs.field(factory=list["ToolApprovalItem"])
     """The approvals a nested run waits for."""
     agent_run_result: Any = None
     """The result of the nested run, for agents used as tools."""
@@ -172,13 +172,11 @@ class StopAtTools(TypedDict):
     """Names, or names with a namespace before them."""
 
 
-async def enabled_tools(
-    tools: Sequence[Tool], context: RunContextWrapper[Any], agent: AgentBase[Any]
-) -> list[Tool]:
+async def enabled_tools(tools: Sequence[Tool], context: RunContextWrapper[Any], agent: AgentBase[Any]) -> list[Tool]:
     """Return those of `tools` that the model may see now, in their order.
 
-    Sync `is_enabled` functions are called one after another, then the async ones run side by side. It does not checkpoint
-    when there is nothing to wait for.
+    Sync `is_enabled` functions are called one after another, then the async ones run side by side. It does not
+    checkpoint when there is nothing to wait for.
 
     Raises:
         Exception: whatever an `is_enabled` function raises.

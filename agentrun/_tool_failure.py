@@ -1,7 +1,7 @@
 """What the model is told when a tool fails: the failure functions, and the formatter a run may set.
 
-A failure function turns what the tool raised into an ordinary output. Tools made by `function_tool` have the default one
-unless told otherwise; tools built by hand have none, so that what they raise ends the run.
+A failure function turns what the tool raised into an ordinary output. Tools made by `function_tool` have the default
+one unless told otherwise; tools built by hand have none, so that what they raise ends the run.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ ToolErrorFormatter: TypeAlias = "Callable[[ToolErrorFormatterArgs[Any]], MaybeAw
 class ToolArgumentsError(ModelBehaviorError):
     """The model called a tool with arguments that do not fit its schema, or that are no JSON object.
 
-    What it says holds nothing but what the model wrote and what the schema told it, so the default failure function passes
-    the faults on.
+    What it says holds nothing but what the model wrote and what the schema told it, so the default failure function
+    passes the faults on.
     """
 
     faults: list[str]
@@ -68,7 +68,7 @@ class ToolArgumentsError(ModelBehaviorError):
     """The call the arguments are of."""
 
     def __init__(self, tool_name: str, faults: Sequence[str], call_id: str) -> None:
-        super().__init__(f"Invalid JSON input for tool {tool_name}: " + "\n".join(faults))
+        super().__init__(f"tool {tool_name!r} was called with arguments it cannot take: " + "\n".join(faults))
         self.faults = list(faults)
         self.call_id = call_id
 
@@ -95,7 +95,7 @@ def _call_id(ctx: RunContextWrapper[Any]) -> str | None:
 
 @attrs.frozen
 class ImplicitFailure:
-    """Stands for "nothing was said": the default failure function, which a run's `tool_error_formatter` may overrule."""
+    """Stands for "nothing was said": the default failure function, which a `tool_error_formatter` may overrule."""
 
 
 IMPLICIT_FAILURE: Final = ImplicitFailure()
@@ -107,8 +107,8 @@ OnFailure: TypeAlias = "ToolErrorFunction | ImplicitFailure | None"
 async def tool_error_message(formatter: ToolErrorFormatter | None, args: ToolErrorFormatterArgs[Any]) -> str:
     """Return what the model is told, as the formatter words it, or `args.default_message`.
 
-    A formatter that raises or returns anything but a str or None is reported in the log and passed over. Checkpoints only
-    as far as the formatter does.
+    A formatter that raises or returns anything but a str or None is reported in the log and passed over. Checkpoints
+    only as far as the formatter does.
 
     Source: running agents, "Tool error formatter".
     """
@@ -128,7 +128,9 @@ async def tool_error_message(formatter: ToolErrorFormatter | None, args: ToolErr
     return args.default_message
 
 
-async def failure_output(context: ToolContext[Any], error: Exception, on_failure: ToolErrorFunction | ImplicitFailure) -> str:
+async def failure_output(
+    context: ToolContext[Any], error: Exception, on_failure: ToolErrorFunction | ImplicitFailure
+) -> str:
     """Return the output of a call whose tool raised `error`, and note the error on the context.
 
     Raises:
@@ -171,7 +173,7 @@ def with_failure_function(invoke: ToolInvoker, on_failure: OnFailure) -> ToolInv
     async def invoke_safely(context: ToolContext[Any], arguments: str) -> Any:
         try:
             return await invoke(context, arguments)
-        except Exception as exc:  # boundary of the tool: what it raises is an output for the model
+        except Exception as exc:  # noqa: BLE001 - boundary of the tool: what it raises is an output for the model
             return await failure_output(context, exc, on_failure)
 
     return invoke_safely

@@ -12,13 +12,13 @@ MAX_OUTPUT_CHARACTERS: Final = 1_000_000
 """Characters of text the model gets from one tool call; protects requests and providers from a tool that prints all it
 has. Longer text is cut, and says so."""
 MAX_OUTPUT_DATA_CHARACTERS: Final = 10_000_000
-"""Characters of image and file data, base64 mostly, in one tool call's output. Data cannot be cut: what is beyond this is
-left out, and a text in its place says so."""
+"""Characters of image and file data, base64 mostly, in one tool call's output. Data cannot be cut: what is beyond this
+is left out, and a text in its place says so."""
 
 _DETAILS = ("low", "high", "auto")
 
 
-class ToolOriginType(str, enum.Enum):
+class ToolOriginType(enum.StrEnum):
     """What kind of thing a tool was made from.
 
     Source: results, "Tool origin".
@@ -160,6 +160,9 @@ ValidToolOutputPydanticModels: TypeAlias = ToolOutputText | ToolOutputImage | To
 
 _IMAGE_KEYS = ("image_url", "file_id", "detail")
 _FILE_KEYS = ("file_data", "file_url", "file_id", "filename")
+_KEYS = {"image": _IMAGE_KEYS, "file": _FILE_KEYS}
+_CONTENT_KEYS = ("image_url", "file_data", "file_url", "file_id")
+"""One of these is what a part is about."""
 _DATA_KEYS = ("image_url", "file_data")
 """The members of a part that may hold whole files."""
 
@@ -170,8 +173,8 @@ def tool_output_to_wire(
     """Return what the model gets for a tool's return value.
 
     A str goes as it is. `ToolOutputText`, `ToolOutputImage`, `ToolOutputFileContent`, dicts of the same shape, and
-    non-empty lists of nothing but these become content parts (`input_text`, `input_image`, `input_file`). Everything else
-    is `str(value)`, so None is "None" and a list of numbers its repr.
+    non-empty lists of nothing but these become content parts (`input_text`, `input_image`, `input_file`). Everything
+    else is `str(value)`, so None is "None" and a list of numbers its repr.
 
     Args:
         value: what the tool returned.
@@ -221,16 +224,12 @@ def _part_of_dict(value: dict[str, Any]) -> dict[str, Any] | None:
     if kind == "text":
         text = value.get("text")
         return {"type": "input_text", "text": text} if isinstance(text, str) else None
-    if kind == "image":
-        keys, needed = _IMAGE_KEYS, ("image_url", "file_id")
-    elif kind == "file":
-        keys, needed = _FILE_KEYS, ("file_data", "file_url", "file_id")
-    else:
+    keys = _KEYS.get(kind) if isinstance(kind, str) else None
+    if keys is None:
         return None
-    given = [value.get(key) for key in keys]
-    if not all(one is None or isinstance(one, str) for one in given):
+    if not all(isinstance(value.get(key, ""), str | None) for key in keys):
         return None
-    if all(value.get(key) is None for key in needed) or value.get("detail") not in (None, *_DETAILS):
+    if all(value.get(key) is None for key in _CONTENT_KEYS) or value.get("detail") not in (None, *_DETAILS):
         return None
     return _set_members(f"input_{kind}", keys, value)
 
@@ -251,7 +250,8 @@ def _within(parts: list[dict[str, Any]], characters: int, data_characters: int) 
             continue
         size = sum(len(part.get(key, "")) for key in _DATA_KEYS)
         if size > data_left:
-            note = f"[{part['type'].removeprefix('input_')} left out: {size} characters, the limit is {data_characters}]"
+            what = part["type"].removeprefix("input_")
+            note = f"[{what} left out: {size} characters, the limit is {data_characters}]"
             kept.append({"type": "input_text", "text": note})
             continue
         data_left -= size
