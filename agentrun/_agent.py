@@ -115,11 +115,17 @@ def _list_of(check_one: Callable[[Any, str, Any], None]) -> _Check:
 
 
 def _check_tool(agent: Any, place: str, value: Any) -> None:
+    from agentrun._tool import Tool
+
+    if isinstance(value, Tool):
+        return
     if isinstance(value, AgentBase):
-        raise _refuse(agent, place, value, "a tool", "use agent.as_tool(...), or put the agent into handoffs")
-    if inspect.isroutine(value) or inspect.isclass(value) or not hasattr(value, "name"):
+        remedy = "use agent.as_tool(...), or put the agent into handoffs"
+    elif inspect.isclass(value):
+        remedy = f"make an object of the class: {value.__name__}(...)"
+    else:
         remedy = "decorate the function with @function_tool" if callable(value) else "make a tool with @function_tool"
-        raise _refuse(agent, place, value, "a tool", remedy)
+    raise _refuse(agent, place, value, "a tool", remedy)
 
 
 def _check_handoff(agent: Any, place: str, value: Any) -> None:

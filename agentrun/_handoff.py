@@ -6,9 +6,10 @@ import inspect
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast, overload
 
+import anyio
 import attrs
 from typing_extensions import TypeVar
 
@@ -280,23 +281,30 @@ async def enabled_handoffs(agent: Agent[TContext], context: RunContextWrapper[TC
 
 
 async def each_enabled(
-    conditions: list[HandoffEnabled], context: RunContextWrapper[Any], agent: AgentBase[Any]
+    conditions: Sequence[HandoffEnabled], context: RunContextWrapper[Any], agent: AgentBase[Any]
 ) -> list[bool]:
-    """Return what each of the `is_enabled` values says, in their order."""
-    import anyio
+    """Return what each of the `is_enabled` values of handoffs or tools says, in their order.
 
+    Sync functions are called one after another, async ones run side by side. It does not checkpoint when there is nothing to
+    wait for.
+
+    Raises:
+        Exception: whatever one of the functions raises.
+    """
     verdicts: list[bool] = [False] * len(conditions)
-    waiting: list[tuple[int, Any]] = []
+    waiting: list[tuple[int, Callable[..., Awaitable[bool]]]] = []
 
-    async def settle(index: int, condition: Any) -> None:
-        found = condition(context, agent)
-        verdicts[index] = bool(await found if inspect.isawaitable(found) else found)
+    async def settle(index: int, condition: Callable[..., Awaitable[bool]]) -> None:
+        verdicts[index] = bool(await condition(context, agent))
 
     for index, condition in enumerate(conditions):
-        if callable(condition):
+        if not callable(condition):
+            verdicts[index] = condition
+        elif inspect.iscoroutinefunction(condition):
             waiting.append((index, condition))
-        else:
-            verdicts[index] = bool(condition)
+        else:  # also a callable object with an async __call__, which then does not run beside others
+            found = condition(context, agent)
+            verdicts[index] = bool(await found if inspect.isawaitable(found) else found)
     if len(waiting) == 1:
         await settle(*waiting[0])
     elif waiting:
