@@ -1,0 +1,158 @@
+"""Models behind the Chat Completions API, over HTTP and server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .._exceptions import ModelBehaviorError, ModelTransportError, UserError
+from .._items import ModelResponse
+from .._usage import Usage
+from . import chat_wire
+from ._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
+from ._sse import SSEParser
+
+if TYPE_CHECKING:
+    from .._handoff import Handoff
+    from .._http import Exchange
+    from .._responses import TResponseInputItem, TResponseStreamEvent
+    from .._settings import ModelSettings
+    from .._tool import Tool
+    from ..agent_output import AgentOutputSchemaBase
+    from .interface import ModelTracing
+
+__all__ = ["OpenAIChatCompletionsModel"]
+
+_PATH = "/chat/completions"
+_USAGE_SECONDS = 2.0  # from the finish reason to the usage or the end; protects a whole reply from a server that lingers
+
+
+class OpenAIChatCompletionsModel(OpenAIModel):
+    """A model that is called with the Chat Completions API, which most providers and local servers speak.
+
+    Its replies have the items and events of the Responses API.
+
+    Source: models, "OpenAI models".
+    """
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None = None,
+        conversation_id: str | None = None,
+        prompt: Any | None = None,
+    ) -> ModelResponse:
+        """Return one whole reply. See `Model.get_response`."""
+        self._check_stateless(previous_response_id, conversation_id, prompt)
+        body = self._body(system_instructions, input, model_settings, tools, output_schema, handoffs, stream=False)
+        exchange = await self._post(_PATH, body, model_settings, accept=JSON)
+        try:
+            text = await read_text(exchange)
+        finally:
+            await exchange.aclose()
+        response, raw_usage = chat_wire.read_completion(text, self._limits, exchange.request_id)
+        return ModelResponse(
+            response.output,
+            Usage.from_wire(response.usage),
+            response.id or None,
+            exchange.request_id,
+            raw_usage if model_settings.preserve_raw_usage else None,
+        )
+
+    async def stream_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None = None,
+        conversation_id: str | None = None,
+        prompt: Any | None = None,
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        """Yield the reply as Responses stream events, `response.completed` last. See `Model.stream_response`.
+
+        A reply that was cut short is yielded as `response.incomplete` before the exception is raised.
+        """
+        self._check_stateless(previous_response_id, conversation_id, prompt)
+        body = self._body(system_instructions, input, model_settings, tools, output_schema, handoffs, stream=True)
+        exchange = await self._post(_PATH, body, model_settings, accept=EVENT_STREAM)
+        try:
+            await check_is_stream(exchange, self._limits)
+            parser = SSEParser(self._limits)
+            stream = chat_wire.ChatStream(self._limits, exchange.request_id)
+            while not stream.completed:
+                block = await (_last_block(exchange) if stream.finished else exchange.read())
+                events, error = stream.events(parser.feed(block) if block else parser.close())
+                if not block and error is None:
+                    last, error = stream.end()
+                    events += last
+                if stream.completed:
+                    exchange.expect_end()  # before the last event is handed out: its reader need not come back
+                for event in events:
+                    yield event
+                if error is not None:
+                    raise error
+                if not block and not stream.completed:
+                    raise ModelBehaviorError(
+                        f"the model's stream ended without terminal event: no finish_reason ({exchange.described()}); "
+                        "the reply is cut"
+                    )
+        finally:
+            await exchange.aclose()
+
+    def _body(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        *,
+        stream: bool,
+    ) -> bytes:
+        return chat_wire.request_body(
+            self.model,
+            system_instructions,
+            input,
+            settings,
+            tools,
+            output_schema,
+            handoffs,
+            stream=stream,
+            completion_tokens=self._endpoint.origin == "https://api.openai.com:443",
+        )
+
+    def _check_stateless(
+        self, previous_response_id: str | None, conversation_id: str | None, prompt: Any | None
+    ) -> None:
+        given = {"previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt}
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(
+                    f"{name}={value!r} needs a provider that keeps conversations, and the Chat Completions API keeps "
+                    "none; use OpenAIResponsesModel, or pass the conversation as input"
+                )
+
+
+async def _last_block(exchange: Exchange) -> bytes:
+    """Return the next block of a reply that is whole already; b"" when none comes, for whatever reason."""
+    with anyio.move_on_after(_USAGE_SECONDS):
+        try:
+            return await exchange.read()
+        except ModelTransportError:
+            return b""
+    return b""
