@@ -19,7 +19,7 @@ class Docstring:
 
     description: str | None = None
     """All text before the first section, or None when there is none."""
-    params: Mapping[str, str] = attrs.field(factory=dict)
+    params: Mapping[str, str] = attrs.field(factory=dict[str, str])
     """Text by parameter or attribute name, without stars; parameters without text are absent."""
 
 
@@ -78,10 +78,13 @@ def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Do
 
 def detect_style(text: str) -> DocstringStyle:
     """Return the style of which a docstring has the most marks; Google when it has none."""
-    scores = {style: sum(bool(hint.search(text)) for hint in hints) for style, hints in _HINTS.items()}
-    # max() keeps the first of equals, which is the order of ties.
-    best = max(scores, key=lambda style: scores[style])
-    return best if scores[best] else "google"
+    best: DocstringStyle = "google"
+    most = 0
+    for style, hints in _HINTS.items():
+        marks = sum(bool(hint.search(text)) for hint in hints)
+        if marks > most:
+            best, most = style, marks
+    return best
 
 
 def _parse_google(lines: Sequence[str]) -> tuple[list[str], dict[str, str]]:

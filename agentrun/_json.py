@@ -1,8 +1,8 @@
 """JSON text written by a model -> plain values, and the words for what is wrong with it.
 
-`json.loads` alone is not enough for text that somebody else wrote: it raises `RecursionError` on deep nesting and a bare
-`ValueError` on long integers, and it returns NaN, infinities, NUL characters and lone surrogates, which no provider or
-database takes back.
+`json.loads` alone is not enough for text that somebody else wrote: it raises `RecursionError` on deep nesting and a
+bare `ValueError` on long integers, and it returns NaN, infinities, NUL characters and lone surrogates, which no
+provider or database takes back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import attrs
 
@@ -70,7 +70,7 @@ class Fault:
 
 
 class Mismatch(Exception):
-    """The control flow of structuring, which callers see as StructureError; paths start at the value looked at."""
+    """How structuring stops, seen by callers as StructureError; paths start at the value looked at."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__(faults)
@@ -94,12 +94,22 @@ def lines(faults: Sequence[Fault], root: str) -> list[str]:
     return told
 
 
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a value is what a JSON array is read as."""
+    return type(value) is list
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a value is what a JSON object is read as."""
+    return type(value) is dict
+
+
 def shown(value: object) -> str:
     """Return a JSON value in words, cut to one short line: `string "ten"`, `array of 3 items`, `null`."""
     name = _TYPE_NAMES.get(type(value), type(value).__name__)
-    if isinstance(value, list):
+    if is_array(value):
         return f"array of {_count(value, 'item')}"
-    if isinstance(value, dict):
+    if is_object(value):
         return f"object with {_count(value, 'key')}"
     if value is None:
         return name
@@ -139,12 +149,10 @@ def parse_json(
         StructureError: not JSON; nested too deep; a number with too many digits or too large for a float; NaN or an
             infinity; a NUL character or half of a surrogate pair in a string; no object although one was asked for.
     """
-    if not isinstance(text, str):
-        raise StructureError([f"expected JSON text, got {type(text).__name__}"])
     _check_depth(text, max_depth)
     try:
         if len(text) <= min(max_digits, MAX_DIGITS):  # then no number can be too long
-            value = json.loads(text, parse_float=_parse_float, parse_constant=_refuse_constant)
+            value: Any = json.loads(text, parse_float=_parse_float, parse_constant=_refuse_constant)
         else:
             value = json.loads(
                 text,
@@ -159,7 +167,7 @@ def parse_json(
     except RecursionError:
         raise StructureError(["invalid JSON: nested too deep to read"]) from None
     _check_characters(text, value)
-    if object_only and not isinstance(value, dict):
+    if object_only and not is_object(value):
         raise StructureError([f"expected a JSON object, got {shown(value)}"])
     return value
 
@@ -221,16 +229,14 @@ def _check_characters(text: str, value: object) -> None:
 def _strings(value: object) -> Iterable[str]:
     pending = [value]
     while pending:
-        match pending.pop():
-            case str() as string:
-                yield string
-            case list() as items:  # pyright: ignore[reportUnknownVariableType] - narrowed from object
-                pending.extend(items)  # pyright: ignore[reportUnknownArgumentType]
-            case dict() as members:  # pyright: ignore[reportUnknownVariableType]
-                pending.extend(members)  # pyright: ignore[reportUnknownArgumentType]
-                pending.extend(members.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-            case _:
-                pass
+        part = pending.pop()
+        if isinstance(part, str):
+            yield part
+        elif is_array(part):
+            pending.extend(part)
+        elif is_object(part):
+            pending.extend(part)
+            pending.extend(part.values())
 
 
 def _decode_reason(exc: json.JSONDecodeError) -> str:

@@ -60,8 +60,8 @@ def ensure_strict_json_schema(schema: JsonSchema) -> JsonSchema:
     without keys.
 
     Raises:
-        UserError: an object allows undeclared keys, a `$ref` cannot be resolved or has constraints beside it, the root is
-            a union or may be null, or the schema is deeper than 100 levels or larger than 100,000 nodes.
+        UserError: an object allows undeclared keys, a `$ref` cannot be resolved or has constraints beside it, the root
+            is a union or may be null, or the schema is deeper than 100 levels or larger than 100,000 nodes.
 
     Source: tools, "Function tools", strict mode.
     """
@@ -69,7 +69,7 @@ def ensure_strict_json_schema(schema: JsonSchema) -> JsonSchema:
 
 
 def make_strict(schema: JsonSchema, *, as_root: bool) -> JsonSchema:
-    """As `ensure_strict_json_schema`; with `as_root=False` the rules that only hold for a whole request are left out."""
+    """As `ensure_strict_json_schema`; `as_root=False` leaves out the rules that only hold for a whole request."""
     _check_depth(schema)
     if schema == {}:
         return {"type": "object", "properties": {}, "required": [], "additionalProperties": False} if as_root else {}
@@ -203,8 +203,8 @@ def _close_object(schema: JsonSchema, where: str) -> None:
     others = schema.get("additionalProperties", False)
     if others is not False and (is_object or type_name is None):
         raise UserError(
-            f"the JSON schema at {where} allows undeclared keys (additionalProperties is {others!r}), which strict mode "
-            f"does not; {_NOT_STRICT}"
+            f"the JSON schema at {where} allows undeclared keys (additionalProperties is {others!r}), which strict "
+            f"mode does not; {_NOT_STRICT}"
         )
     if is_object:
         schema["additionalProperties"] = False
@@ -236,7 +236,7 @@ def _check_depth(schema: JsonSchema) -> None:
         if seen > MAX_SCHEMA_NODES:
             raise UserError(f"the JSON schema has more than {MAX_SCHEMA_NODES} nodes; make it smaller")
         members = value.values() if _is_object(value) else value if _is_array(value) else ()
-        pending.extend((member, depth + 1) for member in members if isinstance(member, (dict, list)))
+        pending.extend((member, depth + 1) for member in members if _is_object(member) or _is_array(member))
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -7,11 +7,9 @@ import sys
 import typing
 from typing import Any
 
-import attrs
 from typing_extensions import override
 
 from agentrun._exceptions import ModelBehaviorError, UserError
-from agentrun._json import quoted
 from agentrun._schema import (
     CompiledType,
     FieldSpec,
@@ -27,6 +25,8 @@ from agentrun._strict import ensure_strict_json_schema
 __all__ = ["AgentOutputSchema", "AgentOutputSchemaBase"]
 
 _WRAPPER_KEY = "response"
+_QUOTED_CHARACTERS = 200
+"""An exception quotes this much of what the model wrote."""
 
 
 class AgentOutputSchemaBase(abc.ABC):
@@ -60,13 +60,12 @@ class AgentOutputSchemaBase(abc.ABC):
         """
 
 
-@attrs.frozen(eq=False, init=False)
 class AgentOutputSchema(AgentOutputSchemaBase):
     """The schema of an output type, built once when it is constructed.
 
-    Objects (pydantic models, TypedDict, dict) are what the model writes; every other type is wrapped in an object with the
-    one key `response`, because providers want an object. Values are taken strictly ("1" is not 1); unknown keys are left
-    out.
+    Objects (pydantic models, TypedDict, dict) are what the model writes; every other type is wrapped in an object with
+    the one key `response`, because providers want an object. Values are taken strictly ("1" is not 1); unknown keys are
+    left out.
 
     Args:
         output_type: a type hint; None and str mean plain text.
@@ -80,17 +79,18 @@ class AgentOutputSchema(AgentOutputSchemaBase):
 
     output_type: Any
     """The type as it was given."""
-    _strict: bool
-    _compiled: CompiledType | None
-    _wrapped: bool
 
     def __init__(self, output_type: Any, strict_json_schema: bool = True) -> None:
-        compiled: CompiledType | None = None
-        wrapped = False
+        self.output_type = output_type
+        self._strict = strict_json_schema
+        self._wrapped = not _is_object_type(output_type)
+        self._compiled: CompiledType | None = None
         if output_type is not None and output_type is not str:
-            wrapped = not _is_object_type(output_type)
-            compiled = _compile(output_type, wrapped=wrapped, strict=strict_json_schema)
-        self.__attrs_init__(output_type, strict_json_schema, compiled, wrapped)  # type: ignore[attr-defined]
+            self._compiled = _compile(output_type, wrapped=self._wrapped, strict=strict_json_schema)
+
+    @override
+    def __repr__(self) -> str:
+        return f"AgentOutputSchema({self.name()}, strict_json_schema={self._strict})"
 
     @override
     def is_plain_text(self) -> bool:
@@ -100,7 +100,7 @@ class AgentOutputSchema(AgentOutputSchemaBase):
     @override
     def name(self) -> str:
         """Return the type as it is read, such as `list[int]`."""
-        return type_name(self.output_type)
+        return "None" if self.output_type is None else type_name(self.output_type)
 
     @override
     def json_schema(self) -> JsonSchema:
@@ -131,9 +131,13 @@ class AgentOutputSchema(AgentOutputSchemaBase):
             value = self._compiled.structure_json(json_str, object_only=True)
         except StructureError as exc:
             raise ModelBehaviorError(
-                f"invalid JSON for the output type {self.name()}, got {quoted(json_str)}:\n{exc}"
+                f"invalid JSON for the output type {self.name()}, got {_cut(json_str)!r}:\n{exc}"
             ) from exc
         return value[_WRAPPER_KEY] if self._wrapped else value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "…"
 
 
 def _is_object_type(tp: Any) -> bool:
@@ -155,13 +159,13 @@ def _compile(tp: Any, *, wrapped: bool, strict: bool) -> CompiledType:
         inner = exc.tp is not tp and exc.where not in ("", _WRAPPER_KEY)
         raise UserError(
             f"the output type {type_name(tp)}{place if inner else ''} has no JSON schema"
-            f"{exc.reason and f' ({exc.reason})'}; use builtins, Literal, enums, TypedDict, dataclasses, attrs classes or "
-            "pydantic models, or pass your own AgentOutputSchemaBase"
+            f"{exc.reason and f' ({exc.reason})'}; use builtins, Literal, enums, TypedDict, dataclasses, attrs classes "
+            "or pydantic models, or pass your own AgentOutputSchemaBase"
         ) from exc
     except UserError as exc:
         raise UserError(
-            f"the output type {type_name(tp)} has no strict JSON schema ({exc.message}); use named fields, or wrap it as "
-            f"AgentOutputSchema({type_name(tp)}, strict_json_schema=False)"
+            f"the output type {type_name(tp)} has no strict JSON schema ({exc.message}); use named fields, or wrap it "
+            f"as AgentOutputSchema({type_name(tp)}, strict_json_schema=False)"
         ) from exc
     if strict:
         ensure_strict_json_schema(compiled.schema)  # once more, for the rules that only hold for the root of a request

@@ -1,7 +1,7 @@
 """Python functions -> what a model is told about them, and the model's arguments -> a Python call.
 
-Everything reflective happens in `function_schema`, once per tool. A call then parses the JSON text, checks it against the
-parameter types, and gets back positional and keyword arguments.
+Everything reflective happens in `function_schema`, once per tool. A call then parses the JSON text, checks it against
+the parameter types, and gets back positional and keyword arguments.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agentrun._docstrings import Docstring, DocstringStyle, parse_docstring
 from agentrun._exceptions import UserError
 from agentrun._schema import (
     MISSING,
+    REMEDY,
     CompiledType,
     FieldSpec,
     JsonSchema,
@@ -28,12 +29,15 @@ from agentrun._schema import (
     StructureError,
     compile_fields,
     describe,
+    own_docstring,
     parse_json,
     split_metadata,
     type_name,
 )
 
 __all__ = [
+    "Arguments",
+    "ArgumentsModel",
     "DocstringStyle",
     "FuncDocumentation",
     "FuncSchema",
@@ -61,12 +65,60 @@ class FuncDocumentation:
     """Text by parameter name, or None when no parameter is described."""
 
 
+class Arguments(dict[str, Any]):
+    """The typed arguments of one call by parameter name; each is an attribute, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no argument {name!r}, expected one of {sorted(self)}") from None
+
+    def model_dump(self) -> dict[str, Any]:
+        """Return the arguments as a plain dict."""
+        return dict(self)
+
+
+@attrs.frozen(eq=False)
+class ArgumentsModel:
+    """The parameters of a function as something to validate arguments with, under pydantic's method names.
+
+    It is no pydantic model and needs no pydantic.
+
+    Raises:
+        StructureError: calling it, or one of its `model_validate` methods, with arguments that do not fit.
+    """
+
+    _compiled: CompiledType = attrs.field(repr=False, alias="compiled")
+
+    @property
+    def __name__(self) -> str:
+        """The title of the schema: the function's name and `_args`."""
+        return str(self._compiled.schema["title"])
+
+    def __call__(self, **data: Any) -> Arguments:
+        """Return these arguments as typed values."""
+        return self.model_validate(data)
+
+    def model_validate(self, data: Mapping[str, Any]) -> Arguments:
+        """Return parsed JSON as typed values."""
+        return Arguments(self._compiled.structure(dict(data), root="argument"))
+
+    def model_validate_json(self, json_text: str) -> Arguments:
+        """Return JSON text as typed values; empty text means no arguments."""
+        return self.model_validate(parse_json(json_text, object_only=True) if json_text.strip() else {})
+
+    def model_json_schema(self) -> JsonSchema:
+        """Return the schema of the arguments; it is shared, do not change it."""
+        return self._compiled.schema
+
+
 @attrs.frozen
 class _Parameter:
     """One parameter that the model fills in."""
 
     name: str
-    kind: inspect._ParameterKind
+    kind: Any  # of inspect's enum, which has no public name
     default: Any
 
 
@@ -91,8 +143,9 @@ class FuncSchema:
     """Whether `params_json_schema` is strict."""
     return_annotation: Any = inspect.Signature.empty
     """The resolved return annotation, or `inspect.Signature.empty` when there is none that can be resolved."""
-    _compiled: CompiledType = attrs.field(repr=False)
-    _parameters: tuple[_Parameter, ...] = attrs.field(repr=False)
+    params_pydantic_model: ArgumentsModel
+    """Checks arguments and makes them typed values; it has its name from the documented interface."""
+    _parameters: tuple[_Parameter, ...] = attrs.field(repr=False, alias="parameters")
 
     def structure_arguments(self, json_text: str) -> tuple[list[Any], dict[str, Any]]:
         """Return the positional and keyword arguments for a call, without the context.
@@ -105,22 +158,13 @@ class FuncSchema:
         Raises:
             StructureError: the text is no JSON object, or the arguments do not fit; one line per fault.
         """
-        data = parse_json(json_text, object_only=True) if json_text.strip() else {}
-        return self.to_call_args(self.structure_data(data))
-
-    def structure_data(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the typed values of arguments that are already parsed, by parameter name.
-
-        Raises:
-            StructureError: with one line per fault.
-        """
-        return typing.cast("dict[str, Any]", self._compiled.structure(dict(data), root="argument"))
+        return self.to_call_args(self.params_pydantic_model.model_validate_json(json_text))
 
     def to_call_args(self, data: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Lay typed values out as the positional and keyword arguments of a call, without the context.
 
         Args:
-            data: what `structure_data` returned; missing parameters get their defaults.
+            data: typed values by parameter name; missing parameters get their defaults.
 
         Raises:
             StructureError: `**kwargs` names a parameter, or a parameter without a default is missing.
@@ -209,11 +253,12 @@ def function_schema(
         _field_of(name, parameter, hints[parameter.name], texts.params, strict=strict_json_schema)
         for parameter in shown
     ]
+    compiled = _compile(name, fields, resolver, strict=strict_json_schema)
     return FuncSchema(
         name=name,
         description=description_override if description_override is not None else texts.description,
-        compiled=(compiled := _compile(name, fields, resolver, strict=strict_json_schema)),
         params_json_schema=compiled.schema,
+        params_pydantic_model=ArgumentsModel(compiled),
         signature=signature,
         takes_context=takes_context,
         strict_json_schema=strict_json_schema,
@@ -234,9 +279,6 @@ def generate_func_documentation(func: Callable[..., Any], style: DocstringStyle 
     return FuncDocumentation(_name_of(func), texts.description, dict(texts.params) or None)
 
 
-# ------------------------------------------------------------------------------------------------------------ the function
-
-
 def _unwrapped(func: Any) -> Any:
     """Return what carries name and docstring: the function inside partials."""
     while isinstance(func, functools.partial):
@@ -254,8 +296,8 @@ def _docstring_of(func: Any) -> str | None:
     func = _unwrapped(func)
     if hasattr(func, "__name__"):
         return inspect.getdoc(func)
-    # An object's own text says what this tool is; that of __call__ usually says "call it".
-    return type(func).__doc__ or inspect.getdoc(type(func).__call__)
+    # A class's own text says what this tool is; that of __call__ usually says "call it".
+    return own_docstring(func.__class__) or inspect.getdoc(func.__class__.__call__)
 
 
 def _signature_of(func: Any, name: str) -> inspect.Signature:
@@ -276,8 +318,9 @@ def _check_context(
         if _is_context(hints[parameter.name], context_types):
             if index > 0 or parameter.kind not in _POSITIONAL:
                 raise UserError(
-                    f"tool {name!r}: parameter {parameter.name!r} takes the run context ({type_name(hints[parameter.name])}),"
-                    " which is only passed as the first positional parameter; move it there"
+                    f"tool {name!r}: parameter {parameter.name!r} takes the run context "
+                    f"({type_name(hints[parameter.name])}), which is only passed as the first positional parameter; "
+                    "move it there"
                 )
             takes_context = True
     return takes_context
@@ -324,16 +367,16 @@ def _compile(name: str, fields: Sequence[FieldSpec], resolver: _Resolver, *, str
         place = f" (at {exc.where!r})" if exc.where != key else ""
         reason = f" ({exc.reason})" if exc.reason else ""
         raise UserError(
-            f"tool {name!r}: parameter {key!r}{place} has the type {type_name(exc.tp)}, which has no JSON schema{reason}; "
-            "use builtins, Literal, enums, TypedDict, dataclasses, attrs classes or pydantic models, or annotate it as Any"
+            f"tool {name!r}: parameter {key!r}{place} has the type {type_name(exc.tp)}, which has no JSON schema"
+            f"{reason}; {REMEDY}"
         ) from exc
     except UserError as exc:
         if (culprit := _not_strict(name, fields, resolver)) is None:
             raise UserError(f"tool {name!r}: {exc.message}") from exc
         field, reason = culprit
         raise UserError(
-            f"tool {name!r}: parameter {field.key!r} has the type {type_name(field.type)}, which has no strict JSON schema; "
-            f"use a TypedDict, dataclass or model with named fields, or set strict_mode=False ({reason})"
+            f"tool {name!r}: parameter {field.key!r} has the type {type_name(field.type)}, which has no strict JSON "
+            f"schema; use a TypedDict, dataclass or model with named fields, or set strict_mode=False ({reason})"
         ) from exc
 
 
@@ -344,9 +387,6 @@ def _not_strict(name: str, fields: Sequence[FieldSpec], resolver: _Resolver) -> 
         except UserError as exc:
             return field, exc.message
     return None
-
-
-# ---------------------------------------------------------------------------------------------------------------- defaults
 
 
 def _is_pydantic_field(value: Any) -> bool:
@@ -366,9 +406,6 @@ def _declared_default(parameter: inspect.Parameter, hint: Any) -> Any:
 def _default_of(default: Any) -> Any:
     """Return the value of a declared default; a factory is called anew each time."""
     return default.get_default(call_default_factory=True) if _is_pydantic_field(default) else default
-
-
-# ------------------------------------------------------------------------------------------------------------- annotations
 
 
 class _Names(dict[str, Any]):
@@ -409,8 +446,9 @@ class _Names(dict[str, Any]):
         return found
 
 
-def _subclasses(cls: type) -> list[type]:
-    return [each for child in cls.__subclasses__() for each in (child, *_subclasses(child))]
+def _subclasses(cls: type[Any]) -> list[type[Any]]:
+    children: list[type[Any]] = cls.__subclasses__()
+    return [each for child in children for each in (child, *_subclasses(child))]
 
 
 class _Resolver:
@@ -419,7 +457,7 @@ class _Resolver:
     def __init__(self, func: Any, context_types: Sequence[type]) -> None:
         func = _unwrapped(func)
         if not hasattr(func, "__globals__") and not hasattr(func, "__func__"):
-            func = getattr(type(func), "__call__", func)  # noqa: B004 - the method itself is wanted
+            func = func.__class__.__call__
         func = inspect.unwrap(getattr(func, "__func__", func))
         self.names: Mapping[str, Any] = _Names(func, context_types)
 
@@ -433,10 +471,10 @@ class _Resolver:
             return Any
         try:
             return self._evaluate(annotation)
-        except Exception as exc:  # noqa: BLE001 - evaluating an annotation runs code of its author, which may raise anything
+        except Exception as exc:  # evaluating an annotation runs code of its author, which may raise anything
             raise UserError(
-                f"{what} has the annotation {annotation!r}, which cannot be resolved ({exc}); import or define the name "
-                "where the function is defined, and not only under TYPE_CHECKING"
+                f"{what} has the annotation {annotation!r}, which cannot be resolved ({exc}); import or define the "
+                "name where the function is defined, and not only under TYPE_CHECKING"
             ) from exc
 
     def try_resolve(self, annotation: Any) -> Any:
@@ -454,4 +492,4 @@ class _Resolver:
 
         # get_type_hints also resolves strings inside, as in list["Item"].
         holder.__annotations__ = {"value": annotation}
-        return typing.get_type_hints(holder, globalns={}, localns=self.names, include_extras=True)["value"]  # type: ignore[arg-type]
+        return typing.get_type_hints(holder, globalns={}, localns=self.names, include_extras=True)["value"]

@@ -22,8 +22,10 @@ from typing import Any
 
 from agentrun._json import StructureError, parse_json
 from agentrun._schema import classes, limits, models, values
+from agentrun._schema.classes import own_docstring
 from agentrun._schema.core import (
     MISSING,
+    REMEDY,
     CompiledType,
     Compiler,
     ExtraKeys,
@@ -39,6 +41,7 @@ from agentrun._strict import JsonSchema
 
 __all__ = [
     "MISSING",
+    "REMEDY",
     "CompiledType",
     "ExtraKeys",
     "FieldSpec",
@@ -50,6 +53,7 @@ __all__ = [
     "compile_type",
     "describe",
     "json_schema",
+    "own_docstring",
     "parse_json",
     "split_metadata",
     "type_name",

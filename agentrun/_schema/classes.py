@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import typing_extensions
 
-from agentrun._docstrings import Docstring, parse_docstring
+from agentrun._docstrings import parse_docstring
 from agentrun._json import Fault, Mismatch
 from agentrun._schema.core import (
     MARKERS,
@@ -29,15 +29,15 @@ from agentrun._schema.limits import describe
 
 
 def _class_with_fields(compiler: Compiler, tp: Any, where: str) -> Node | None:
-    cls = typing.get_origin(tp) or tp
-    if not isinstance(cls, type):
+    cls: Any = typing.get_origin(tp) or tp
+    if not inspect.isclass(cls):
         return None
     read = next((read for fits, read in _FIELD_READERS if fits(cls)), None)
     if read is None:
         return None
 
     def build() -> Node:
-        texts = _own_docstring(cls)
+        texts = parse_docstring(own_docstring(cls))
         fields = [
             attrs.evolve(field, description=field.description or _described(field.type) or texts.params.get(field.key))
             for field in read(compiler, tp, cls)
@@ -58,11 +58,10 @@ def _constructor(cls: type[Any]) -> Callable[[dict[str, Any]], Any]:
     return construct
 
 
-def _own_docstring(cls: type[Any]) -> Docstring:
-    text = cls.__dict__.get("__doc__")
-    if not isinstance(text, str) or text.startswith(f"{cls.__name__}("):  # made by dataclass and namedtuple
-        text = None
-    return parse_docstring(text)
+def own_docstring(cls: type[Any]) -> str | None:
+    """Return the docstring that the author of a class gave it; dataclass and namedtuple make one up."""
+    text: object = cls.__dict__.get("__doc__")
+    return text if isinstance(text, str) and not text.startswith(f"{cls.__name__}(") else None
 
 
 def _described(tp: Any) -> str | None:
@@ -73,9 +72,7 @@ def _resolved_fields(compiler: Compiler, tp: Any, cls: type[Any]) -> dict[str, A
     """Return the annotations of a class with its type variables replaced, those of generic bases included."""
     variables = _variables_by_class(tp)
     owners = {
-        name: base
-        for base in reversed(getattr(cls, "__mro__", (cls,)))
-        for name in inspect.get_annotations(base)
+        name: base for base in reversed(getattr(cls, "__mro__", (cls,))) for name in inspect.get_annotations(base)
     }
     merged = {variable: value for table in reversed(variables.values()) for variable, value in table.items()}
     return {
@@ -112,7 +109,7 @@ def _typed_dict_fields(compiler: Compiler, tp: Any, cls: Any) -> Iterator[FieldS
 
 
 def _dataclass_fields(compiler: Compiler, tp: Any, cls: Any) -> Iterator[FieldSpec]:
-    hints = _resolved_fields(compiler, tp, cls)
+    hints: dict[str, Any] = _resolved_fields(compiler, tp, cls)
     for field in dataclasses.fields(cls):
         if field.init:
             factory = field.default_factory
@@ -127,9 +124,10 @@ def _dataclass_fields(compiler: Compiler, tp: Any, cls: Any) -> Iterator[FieldSp
                 description=field.metadata.get("description"),
             )
     for name, hint in hints.items():
-        if isinstance(hint, dataclasses.InitVar):
+        variable: Any = hint
+        if type(hint) is dataclasses.InitVar:
             default = getattr(cls, name, MISSING)
-            yield FieldSpec(name, hint.type, required=default is MISSING, default=default)
+            yield FieldSpec(name, variable.type, required=default is MISSING, default=default)
 
 
 def _attrs_fields(compiler: Compiler, tp: Any, cls: Any) -> Iterator[FieldSpec]:
@@ -158,7 +156,7 @@ _FIELD_READERS: tuple[tuple[Callable[[Any], bool], Callable[[Compiler, Any, Any]
     (typing_extensions.is_typeddict, _typed_dict_fields),
     (attrs.has, _attrs_fields),
     (dataclasses.is_dataclass, _dataclass_fields),
-    (lambda cls: issubclass(cls, tuple) and hasattr(cls, "_fields"), _named_tuple_fields),
+    (lambda cls: hasattr(cls, "_field_defaults"), _named_tuple_fields),
 )
 
 

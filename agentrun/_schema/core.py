@@ -27,7 +27,6 @@ ExtraKeys = Literal["forbid", "ignore"]
 """What happens to keys that no field names."""
 
 
-
 class _Missing(enum.Enum):
     MISSING = "no default"
 
@@ -48,8 +47,8 @@ KIND_OF: dict[type[Any], str] = {
 }
 
 REMEDY = (
-    "use builtins, Literal, enums, unions, list, dict, tuple, TypedDict, dataclasses, attrs classes or pydantic models, "
-    "or annotate it as Any"
+    "use builtins, Literal, enums, unions, list, dict, tuple, TypedDict, dataclasses, attrs classes or "
+    "pydantic models, or annotate it as Any"
 )
 """What to do about a type without a schema."""
 
@@ -74,7 +73,6 @@ class NoSchemaError(UserError):
         self.reason = reason
         place = f" at {where!r}" if where else ""
         super().__init__(f"{type_name(tp)}{place} has no JSON schema{reason and ': ' + reason}; {REMEDY}")
-
 
 
 @attrs.frozen
@@ -394,6 +392,7 @@ def _tag_values(schema: JsonSchema) -> frozenset[str]:
 
 def _plain(value: Any) -> Any:
     """Return a default as JSON, or raise TypeError."""
+    cls: Any = value.__class__
     match value:
         case enum.Enum():
             return _plain(value.value)
@@ -413,8 +412,8 @@ def _plain(value: Any) -> Any:
             pass
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
-    if attrs.has(type(value)):
-        return {field.alias: _plain(getattr(value, field.name)) for field in attrs.fields(type(value)) if field.init}
+    if attrs.has(cls):
+        return {field.alias: _plain(getattr(value, field.name)) for field in attrs.fields(cls) if field.init}
     if (dump := getattr(value, "model_dump", None)) is not None:
         return dump(mode="json")
     raise TypeError(f"no JSON form for {value!r}")
@@ -436,7 +435,8 @@ def substitute(tp: Any, table: Mapping[Any, Any]) -> Any:
     parameters = () if isinstance(tp, type) and typing.get_origin(tp) is None else getattr(tp, "__parameters__", ())
     if not table or not parameters or typing.get_origin(tp) is typing.Generic:
         return tp
-    return tp[tuple(table.get(parameter, parameter) for parameter in parameters)]
+    alias: Any = tp
+    return alias[tuple(table.get(parameter, parameter) for parameter in parameters)]
 
 
 def as_is(value: Any) -> Any:

@@ -145,7 +145,7 @@ def _length_limit(name: str, limit: Any, kinds: frozenset[str]) -> _Limit | None
     measured = [found for kind, found in _LENGTHS.items() if kind in kinds]
     if not measured or not isinstance(limit, int):
         return None
-    types = tuple(base for _, _, base in measured)
+    types: Any = tuple(base for _, _, base in measured)
     least = name == "min_length"
 
     def kept(value: Any, result: Any) -> bool:

@@ -11,13 +11,13 @@ from agentrun._json import Fault, Mismatch, shown
 from agentrun._schema.core import (
     ALL_KINDS,
     Compiler,
-    JsonSchema,
     Node,
     NoSchemaError,
     Rule,
     all_subschemas,
     type_name,
 )
+from agentrun._strict import JsonSchema
 
 
 def _pydantic(compiler: Compiler, tp: Any, where: str) -> Node | None:
@@ -68,14 +68,14 @@ def pydantic_node(compiler: Compiler, tp: Any, where: str) -> Node:
     target = schema
     while isinstance(reference := target.get("$ref"), str):
         target = compiler.definitions[reference.removeprefix("#/$defs/")]
-    kinds = target.get("type")
-    found = frozenset({kinds}) if isinstance(kinds, str) else ALL_KINDS
-    if found == {"number"}:
+    kind: object = target.get("type")
+    found = frozenset({kind}) if isinstance(kind, str) else ALL_KINDS
+    if kind == "number":
         found = frozenset({"integer", "number"})
     if "properties" in schema:
         inline = schema
         return compiler.named(tp, type_name(tp), lambda: Node(inline, structure, expected, found), kinds=found)
-    return Node(schema, structure, expected if found == {"object"} else type_name(tp), found)
+    return Node(schema, structure, expected if kind == "object" else type_name(tp), found)
 
 
 def _pydantic_fault(error: Any) -> Fault:

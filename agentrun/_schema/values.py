@@ -18,13 +18,12 @@ from typing import Any, Literal
 
 import typing_extensions
 
-from agentrun._json import MAX_FAULTS, Fault, Mismatch, mismatch, quoted, shown
+from agentrun._json import MAX_FAULTS, Fault, Mismatch, is_array, is_object, mismatch, quoted, shown
 from agentrun._schema.core import (
     ALL_KINDS,
     KIND_OF,
     MARKERS,
     Compiler,
-    JsonSchema,
     Node,
     NoSchemaError,
     Rule,
@@ -34,6 +33,7 @@ from agentrun._schema.core import (
 )
 
 # A rule returns None when the type is not its own. The order of RULES matters only where two rules could take a type.
+from agentrun._strict import JsonSchema
 
 
 def _anything(compiler: Compiler, tp: Any, where: str) -> Node | None:
@@ -192,12 +192,12 @@ def _enum(compiler: Compiler, tp: Any, where: str) -> Node | None:
 def _choice_node(choices: Sequence[tuple[Any, Any]], tp: Any, where: str) -> Node:
     """Return the node of a fixed set of JSON scalars, each with the value it stands for."""
     # The type is part of the key: 1, 1.0 and True are equal in Python and different in JSON.
-    members: dict[tuple[type[Any], Any], Any] = {}
+    members: dict[tuple[Any, Any], Any] = {}
     for value, member in choices:
         if value is not None and not isinstance(value, (str, int, float)):
             raise NoSchemaError(tp, where, f"{value!r} is no JSON scalar")
-        plain = value if type(value) in KIND_OF else _plain_scalar(value)
-        members.setdefault((type(plain), plain), member)
+        plain: Any = value if type(value) in KIND_OF else _plain_scalar(value)
+        members.setdefault((plain.__class__, plain), member)
     values = [value for _, value in members]
     kinds = list(dict.fromkeys(KIND_OF[base] for base, _ in members))
     schema: JsonSchema = {"type": kinds[0] if len(kinds) == 1 else kinds}
@@ -237,7 +237,8 @@ def _union(compiler: Compiler, tp: Any, where: str) -> Node | None:
     candidates = {kind: [node.structure for node in found] for kind, found in by_kind.items()}
 
     def structure(value: Any) -> Any:
-        found = candidates.get(KIND_OF.get(type(value), ""), [])
+        kind = KIND_OF.get(value.__class__, "")
+        found = candidates.get(kind, [])
         if len(found) == 1:
             return found[0](value)
         tried: list[Mismatch] = []
@@ -246,7 +247,7 @@ def _union(compiler: Compiler, tp: Any, where: str) -> Node | None:
                 return structure_member(value)
             except Mismatch as exc:
                 tried.append(exc)
-        raise _best_mismatch(by_kind[KIND_OF[type(value)]] if tried else [], tried, expected, value)
+        raise _best_mismatch(by_kind[kind] if tried else [], tried, expected, value)
 
     schema = {"anyOf": [node.schema for node in nodes]}
     return Node(schema, structure, expected, frozenset[str]().union(*(node.kinds for node in nodes)))
@@ -307,12 +308,11 @@ def _array(item: Node, makes: Callable[[list[Any]], Any]) -> Node:
     structure_item = item.structure
 
     def structure(value: Any) -> Any:
-        if type(value) is not list:
+        if not is_array(value):
             raise mismatch("array", value)
         items: list[Any] = []
         faults: list[Fault] = []
-        members: list[Any] = value
-        for index, member in enumerate(members):
+        for index, member in enumerate(value):
             try:
                 items.append(structure_item(member))
             except Mismatch as exc:
@@ -324,7 +324,7 @@ def _array(item: Node, makes: Callable[[list[Any]], Any]) -> Node:
         try:
             return makes(items)
         except TypeError:  # a set of what cannot be hashed
-            raise mismatch("array of values other than arrays and objects", members) from None
+            raise mismatch("array of values other than arrays and objects", value) from None
 
     return Node({"type": "array", "items": item.schema}, structure, "array", frozenset({"array"}))
 
@@ -341,12 +341,11 @@ def _fixed_tuple(compiler: Compiler, arguments: Sequence[Any], where: str) -> No
     expected = f"array of {length} items" if length != 1 else "array of 1 item"
 
     def structure(value: Any) -> Any:
-        given: list[Any] = value if type(value) is list else []
-        if type(value) is not list or len(given) != length:
+        if not is_array(value) or len(value) != length:
             raise mismatch(expected, value)
         items: list[Any] = []
         faults: list[Fault] = []
-        for index, (node, member) in enumerate(zip(members, given, strict=True)):
+        for index, (node, member) in enumerate(zip(members, value, strict=True)):
             try:
                 items.append(node.structure(member))
             except Mismatch as exc:
@@ -379,12 +378,11 @@ def _mapping(compiler: Compiler, tp: Any, where: str) -> Node:
     structure_member = member.structure
 
     def structure(value: Any) -> Any:
-        if type(value) is not dict:
+        if not is_object(value):
             raise mismatch("object", value)
-        given: dict[str, Any] = value
         result: dict[Any, Any] = {}
         faults: list[Fault] = []
-        for name, content in given.items():
+        for name, content in value.items():
             try:
                 result[name if structure_key is None else structure_key(name)] = structure_member(content)
             except Mismatch as exc:
