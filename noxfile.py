@@ -94,7 +94,9 @@ def changes(session: nox.Session) -> None:
     base = git("merge-base", "HEAD", against)[0]
     changed = {line for line in git("diff", "--name-only", base) if line}
     untracked = {line for line in git("ls-files", "--others", "--exclude-standard") if line}
-    fragments = {path for path in changed | untracked if re.fullmatch(r"docs/changes/[^/]+\.md", path)}
+    # On the branch itself nothing tells which fragment belongs to the change: any that is not yet released will do.
+    there = changed | untracked if base != git("rev-parse", "HEAD")[0] else set(git("ls-files", "-co", "docs/changes"))
+    fragments = {path for path in there if re.fullmatch(r"docs/changes/[^/]+\.md", path)}
     fragments.discard("docs/changes/README.md")
     for path in sorted(fragments):
         if not re.fullmatch(rf"docs/changes/\d+\.({'|'.join(KINDS)})\.md", path):

@@ -37,6 +37,14 @@ def imports_in(node: ast.AST, *, lazy: bool) -> Iterator[ast.Import | ast.Import
             yield from imports_in(child, lazy=lazy)
 
 
+def absolute(name: str, node: ast.ImportFrom) -> str:
+    """The module that a `from` import inside `name` takes from."""
+    if not node.level:
+        return node.module or ""
+    package = name.split(".") if SOURCES[name].name == "__init__.py" else name.split(".")[:-1]
+    return ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+
+
 def edges(name: str, *, lazy: bool) -> set[str]:
     """The modules of the package that `name` imports by itself; its parent packages are not counted."""
     found: set[str] = set()
@@ -44,10 +52,10 @@ def edges(name: str, *, lazy: bool) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         else:
-            assert node.level == 0, f"{name} has a relative import in line {node.lineno}"
-            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            origin = absolute(name, node)
+            inside = {f"{origin}.{alias.name}" for alias in node.names}
             # `from package import module` needs the module; `from module import name` needs the module named.
-            found |= {full if full in SOURCES else str(node.module) for full in inside}
+            found |= {full if full in SOURCES else origin for full in inside}
     return {other for other in found if other in SOURCES and other != name}
 
 

@@ -55,6 +55,7 @@ def outside_writes(
             if (
                 isinstance(target, ast.Attribute)
                 and target.attr.startswith("_")
+                and not target.attr.endswith("__")  # __cause__ and the like are the language's
                 and not (isinstance(target.value, ast.Name) and target.value.id in own)
             ):
                 yield target.lineno, ast.unparse(target)
@@ -88,6 +89,7 @@ class Bad:
         other._theirs = 1
         self.part._theirs += 2
         self.x, other._both = 1, 2
+        other.__cause__ = None
 
 
 def function(thing):
