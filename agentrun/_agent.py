@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, NotRequired, Self, TypeAlias, TypedDict, cast, get_origin
 
 import attrs
+from typing_extensions import TypeIs
 
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import UserError
@@ -40,7 +41,9 @@ __all__ = [
     "output_schema",
 ]
 
-Instructions: TypeAlias = "str | Callable[[RunContextWrapper[TContext], Agent[TContext]], MaybeAwaitable[str | None]] | None"
+Instructions: TypeAlias = (
+    "str | Callable[[RunContextWrapper[TContext], Agent[TContext]], MaybeAwaitable[str | None]] | None"
+)
 
 
 class MCPConfig(TypedDict, total=False):
@@ -104,11 +107,15 @@ def _check_name(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None
         raise TypeError(f"agent: name is {value!r}, expected a str; pass the agent's name first, as in Agent('helper')")
 
 
+def _is_list(value: Any) -> TypeIs[list[Any]]:
+    return isinstance(value, list)
+
+
 def _list_of(check_one: Callable[[Any, str, Any], None]) -> _Check:
     def check(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, list):
+        if not _is_list(value):
             raise _refuse(agent, attribute.name, value, "a list", "put the values into [...]")
-        for index, one in enumerate(cast("list[Any]", value)):
+        for index, one in enumerate(value):
             check_one(agent, f"{attribute.name}[{index}]", one)
 
     return check
@@ -148,7 +155,11 @@ def _check_anything(agent: Any, place: str, value: Any) -> None:
 def _check_instructions(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not (value is None or isinstance(value, str) or callable(value)):
         raise _refuse(
-            agent, attribute.name, value, "a str, a function or None", "a function takes context and agent, returns a str"
+            agent,
+            attribute.name,
+            value,
+            "a str, a function or None",
+            "a function takes context and agent, returns a str",
         )
 
 
@@ -163,7 +174,9 @@ def _check_model(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> Non
     from agentrun.models.interface import Model
 
     if not isinstance(value, Model):
-        remedy = "make an object of the class" if inspect.isclass(value) else "pass a model's name, or derive from Model"
+        remedy = (
+            "make an object of the class" if inspect.isclass(value) else "pass a model's name, or derive from Model"
+        )
         raise _refuse(agent, attribute.name, value, "a str, a Model or None", remedy)
 
 
@@ -212,8 +225,8 @@ def _check_tool_use_behavior(agent: Any, attribute: attrs.Attribute[Any], value:
         )
 
 
-def _settings(value: Any) -> ModelSettings:
-    return from_plain(ModelSettings, value, "agent: model_settings")
+def _settings(value: Any, agent: Any) -> ModelSettings:
+    return from_plain(ModelSettings, value, f"agent {getattr(agent, 'name', None)!r}: model_settings")
 
 
 def _new_tools() -> list[Tool]:
@@ -221,6 +234,14 @@ def _new_tools() -> list[Tool]:
 
 
 def _new_servers() -> list[MCPServer]:
+    return []
+
+
+def _new_input_guardrails() -> list[InputGuardrail[Any]]:
+    return []
+
+
+def _new_output_guardrails() -> list[OutputGuardrail[Any]]:
     return []
 
 
@@ -243,7 +264,9 @@ class AgentBase(Generic[TContext]):
     tools: list[Tool] = attrs.field(factory=_new_tools, validator=_list_of(_check_tool))
     mcp_servers: list[MCPServer] = attrs.field(factory=_new_servers, validator=_list_of(_check_anything))
     """Servers that bring further tools; the caller connects and closes them."""
-    mcp_config: MCPConfig = attrs.field(factory=MCPConfig, validator=_is(dict, "a dict", "leave it out for the defaults"))
+    mcp_config: MCPConfig = attrs.field(
+        factory=MCPConfig, validator=_is(dict, "a dict", "leave it out for the defaults")
+    )
 
     def __repr__(self) -> str:
         """Return the kind and the name: agents hold each other, so everything would be endless."""
@@ -276,8 +299,8 @@ _Declared: TypeAlias = "tuple[tuple[Any, str, str | None], ...]"
 class Agent(AgentBase[TContext]):
     """A model with instructions, tools, handoffs and guardrails.
 
-    An agent is a value: any number of runs may use it at once. `Agent[MyContext](...)` names the type of the context object
-    that its tools and functions expect.
+    An agent is a value: any number of runs may use it at once. `Agent[MyContext](...)` names the type of the context
+    object that its tools and functions expect.
 
     Wrong values raise `TypeError` here, and not in the middle of a run.
 
@@ -294,23 +317,26 @@ class Agent(AgentBase[TContext]):
     """The agents this one may hand over to."""
     model: str | Model | None = attrs.field(default=None, validator=_check_model)
     """The model or its name; None is the provider's default."""
-    model_settings: ModelSettings = attrs.field(factory=ModelSettings, converter=_settings)
+    model_settings: ModelSettings = attrs.field(
+        factory=ModelSettings,
+        converter=attrs.Converter(_settings, takes_self=True),  # type: ignore[misc] # unknown to mypy's attrs plugin
+    )
     """What to ask of the model; a dict of `ModelSettings` fields does as well."""
     input_guardrails: list[InputGuardrail[TContext]] = attrs.field(
-        factory=lambda: [], validator=_list_of(_check_guardrail(InputGuardrail, "@input_guardrail"))
+        factory=_new_input_guardrails, validator=_list_of(_check_guardrail(InputGuardrail, "@input_guardrail"))
     )
     """Run on the input when a run starts with this agent."""
     output_guardrails: list[OutputGuardrail[TContext]] = attrs.field(
-        factory=lambda: [], validator=_list_of(_check_guardrail(OutputGuardrail, "@output_guardrail"))
+        factory=_new_output_guardrails, validator=_list_of(_check_guardrail(OutputGuardrail, "@output_guardrail"))
     )
     """Run on the final output that this agent makes."""
     output_type: type[Any] | AgentOutputSchemaBase | None = attrs.field(default=None, validator=_check_output_type)
     """The type of the final output; text when None."""
     hooks: AgentHooks[TContext] | None = attrs.field(default=None, validator=_check_hooks)
     """Callbacks for the steps of this agent."""
-    tool_use_behavior: (
-        Literal["run_llm_again", "stop_on_first_tool"] | StopAtTools | ToolsToFinalOutputFunction
-    ) = attrs.field(default="run_llm_again", validator=_check_tool_use_behavior)
+    tool_use_behavior: Literal["run_llm_again", "stop_on_first_tool"] | StopAtTools | ToolsToFinalOutputFunction = (
+        attrs.field(default="run_llm_again", validator=_check_tool_use_behavior)
+    )
     """What happens with the outputs of function tools: the model goes on, or they are the final output."""
     reset_tool_choice: bool = attrs.field(default=True, validator=_is(bool, "a bool", "pass True or False"))
     """Stop forcing a tool choice once the agent has used a tool, so that it does not call tools for ever."""
@@ -330,7 +356,9 @@ class Agent(AgentBase[TContext]):
         fields = attrs.fields(type(self))
         unknown = sorted(set(kwargs) - {field.name for field in fields if field.init})
         if unknown:
-            raise TypeError(f"agent {self.name!r}: clone() got {unknown}, expected names of fields of {type(self).__name__}")
+            raise TypeError(
+                f"agent {self.name!r}: clone() got {unknown}, expected names of fields of {type(self).__name__}"
+            )
         # Not attrs.evolve: a subclass may have a constructor of its own, and attributes that are no fields.
         copied = object.__new__(type(self))
         for field in fields:
@@ -355,13 +383,14 @@ class Agent(AgentBase[TContext]):
         if self._instructed_by is not instructions:
             self._check_arity(instructions)
             self._instructed_by = instructions
-        found = cast("Callable[..., Any]", instructions)(run_context, self)
+        found: Any = instructions(run_context, self)
         if not isinstance(found, str) and inspect.isawaitable(found):
-            found = await cast("Awaitable[Any]", found)
+            found = await found
         if found is None or isinstance(found, str):
             return found
         raise UserError(
-            f"agent {self.name!r}: the instructions function returned {found!r}, expected a str; return the system prompt"
+            f"agent {self.name!r}: the instructions function returned {found!r}, expected a str; return the whole "
+            "system prompt"
         )
 
     def _check_arity(self, instructions: Callable[..., Any]) -> None:
@@ -385,7 +414,7 @@ class Agent(AgentBase[TContext]):
         if not isinstance(found, Mapping):
             found = found(GenerateDynamicPromptData(run_context, self))
             if inspect.isawaitable(found):
-                found = await cast("Awaitable[Any]", found)
+                found = await found
         if not isinstance(found, Mapping) or "id" not in found:
             raise UserError(f"agent {self.name!r}: the prompt is {found!r}, expected a dict with an 'id'")
         given = cast("Mapping[str, Any]", found)
@@ -402,7 +431,8 @@ class Agent(AgentBase[TContext]):
         if not self.handoffs:
             return []
         made_from = tuple(
-            (one, one.name, one.handoff_description) if isinstance(one, Agent) else (one, "", None) for one in self.handoffs
+            (one, one.name, one.handoff_description) if isinstance(one, Agent) else (one, "", None)
+            for one in self.handoffs
         )
         if self._declared is None or self._declared[0] != made_from:
             for index, one in enumerate(self.handoffs):
@@ -428,7 +458,7 @@ class Agent(AgentBase[TContext]):
                 raise UserError(f"agent {self.name!r}: output_type cannot be used: {exc}") from exc
         return self._schema[1]
 
-    def as_tool(
+    def as_tool(  # noqa: PLR0917 - the documented width
         self,
         tool_name: str | None,
         tool_description: str | None,
@@ -450,9 +480,9 @@ class Agent(AgentBase[TContext]):
     ) -> FunctionTool:
         """Return a tool that runs this agent on what the calling model asks, and answers with its final output.
 
-        The nested run is part of the tool's call: it ends with it, is cancelled with it, and shares the caller's context
-        object, usage and (unless `run_config` is given) configuration. It has its own turns and approvals, and none of
-        the caller's history, session or hooks.
+        The nested run is part of the tool's call: it ends with it, is cancelled with it, and shares the caller's
+        context object, usage and (unless `run_config` is given) configuration. It has its own turns and approvals, and
+        none of the caller's history, session or hooks.
 
         Args:
             tool_name: the tool's name; None makes one from the agent's name.
@@ -467,7 +497,8 @@ class Agent(AgentBase[TContext]):
             conversation_id: the conversation the provider keeps.
             session: a session for the nested run.
             failure_error_function: words a failure for the calling model; None raises it into the calling run.
-            needs_approval: whether a call waits for approval; a bool, or an async function of context, arguments, call id.
+            needs_approval: whether a call waits for approval; a bool, or an async function of context, arguments and
+                call id.
             parameters: the type of the tool's arguments, for example a dataclass, in place of one text.
             input_builder: makes the nested input from such arguments.
             include_input_schema: show the nested agent the full JSON schema of the arguments.

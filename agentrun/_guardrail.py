@@ -7,8 +7,8 @@ async. All four kinds are values: what they decide and when is known to the run,
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, overload
 
 import attrs
 
@@ -176,7 +176,7 @@ class ToolOutputGuardrailResult:
 
 
 def _name(guardrail_function: Any, name: str | None) -> str:
-    """Return the name given, or that of the function; of its class for a callable object, of the inside of a partial."""
+    """Return the name given, or that of the function; for a callable object that of its class."""
     if name:
         return name
     found = getattr(guardrail_function, "__name__", None) or getattr(
@@ -195,7 +195,7 @@ def _check_function(kind: str, guardrail_function: Any) -> None:
 async def _verdict(kind: str, name: str, result: Any, expected: type[_V]) -> _V:
     """Return what the guardrail function returned, awaited where it has to be, checked."""
     if not isinstance(result, expected) and inspect.isawaitable(result):
-        result = await cast("Awaitable[Any]", result)
+        result = await result
     if isinstance(result, expected):
         return result
     how = (
@@ -252,7 +252,9 @@ class OutputGuardrail(Generic[TContext]):
     Source: guardrails, `OutputGuardrail`.
     """
 
-    guardrail_function: Callable[[RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]]
+    guardrail_function: Callable[
+        [RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]
+    ]
     """Called with the run's context, the agent that made the output, and the output."""
     name: str | None = None
     """The name in results and traces; that of the function when None."""
@@ -341,8 +343,12 @@ class ToolOutputGuardrail(Generic[TContext]):
 
 
 # The decorators take any agent and input type in the function, since a function may be annotated more narrowly.
-_InputFunction: TypeAlias = "Callable[[RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]]"
-_OutputFunction: TypeAlias = "Callable[[RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]]"
+_InputFunction: TypeAlias = (
+    "Callable[[RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]]"
+)
+_OutputFunction: TypeAlias = (
+    "Callable[[RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]]"
+)
 _ToolInputFunction: TypeAlias = "Callable[[ToolInputGuardrailData], MaybeAwaitable[ToolGuardrailFunctionOutput]]"
 _ToolOutputFunction: TypeAlias = "Callable[[ToolOutputGuardrailData], MaybeAwaitable[ToolGuardrailFunctionOutput]]"
 
@@ -399,9 +405,7 @@ def output_guardrail(
 @overload
 def tool_input_guardrail(func: _ToolInputFunction) -> ToolInputGuardrail[Any]: ...
 @overload
-def tool_input_guardrail(
-    *, name: str | None = None
-) -> Callable[[_ToolInputFunction], ToolInputGuardrail[Any]]: ...
+def tool_input_guardrail(*, name: str | None = None) -> Callable[[_ToolInputFunction], ToolInputGuardrail[Any]]: ...
 def tool_input_guardrail(
     func: _ToolInputFunction | None = None, *, name: str | None = None
 ) -> ToolInputGuardrail[Any] | Callable[[_ToolInputFunction], ToolInputGuardrail[Any]]:
@@ -423,9 +427,7 @@ def tool_input_guardrail(
 @overload
 def tool_output_guardrail(func: _ToolOutputFunction) -> ToolOutputGuardrail[Any]: ...
 @overload
-def tool_output_guardrail(
-    *, name: str | None = None
-) -> Callable[[_ToolOutputFunction], ToolOutputGuardrail[Any]]: ...
+def tool_output_guardrail(*, name: str | None = None) -> Callable[[_ToolOutputFunction], ToolOutputGuardrail[Any]]: ...
 def tool_output_guardrail(
     func: _ToolOutputFunction | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[_ToolOutputFunction], ToolOutputGuardrail[Any]]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Handoff", "HandoffInputData", "HandoffInputFilter", "enabled_handoffs", "function_name", "handoff"]
 
 TAgent = TypeVar("TAgent", bound="AgentBase[Any]", default=Any)
-THandoffInput = TypeVar("THandoffInput")
+THandoffInput = TypeVar("THandoffInput", default=Any)
 
 OnHandoffWithInput: TypeAlias = Callable[[RunContextWrapper[Any], THandoffInput], Any]
 """Called with the context and the validated input when a handoff with `input_type` happens; sync or async."""
@@ -180,7 +180,7 @@ def handoff(
         agent: the agent that takes over.
         tool_name_override: the tool's name in place of `transfer_to_<agent>`.
         tool_description_override: the tool's description.
-        on_handoff: called when the handoff happens, with the context, and with the input where there is an `input_type`.
+        on_handoff: called when the handoff happens, with the context, and with the input if there is an `input_type`.
         input_type: the type of the input the model has to give; checked strictly.
         input_filter: makes what the next agent sees.
         nest_handoff_history: whether the former conversation becomes one summary; None leaves it to the run.
@@ -228,8 +228,8 @@ def handoff(
 def _check_callback(agent_name: str, on_handoff: Any, input_type: Any) -> None:
     if input_type is not None and on_handoff is None:
         raise UserError(
-            f"handoff() to {agent_name!r} got input_type={input_type!r} without on_handoff; add on_handoff=, a function of "
-            "context and input, or leave input_type out"
+            f"handoff() to {agent_name!r} got input_type={input_type!r} without on_handoff; add an on_handoff function "
+            "of context and input, or leave input_type out"
         )
     if on_handoff is None:
         return
@@ -258,7 +258,9 @@ def _input_validator(agent_name: str, input_type: Any) -> tuple[Callable[[str], 
         try:
             return compiled.structure_json(input_json)
         except StructureError as exc:
-            raise ModelBehaviorError(f"the model handed over to {agent_name!r} with an input that is wrong: {exc}") from exc
+            raise ModelBehaviorError(
+                f"the model handed over to {agent_name!r} with an input that is wrong: {exc}"
+            ) from exc
 
     return validate, compiled.schema
 
@@ -285,8 +287,8 @@ async def each_enabled(
 ) -> list[bool]:
     """Return what each of the `is_enabled` values of handoffs or tools says, in their order.
 
-    Sync functions are called one after another, async ones run side by side. It does not checkpoint when there is nothing to
-    wait for.
+    Sync functions are called one after another, async ones run side by side. It does not checkpoint when there is
+    nothing to wait for.
 
     Raises:
         Exception: whatever one of the functions raises.
@@ -317,8 +319,14 @@ async def each_enabled(
     return verdicts
 
 
-def first_error(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first exception in `group` that is no cancellation, so that callers can catch it by its own type."""
-    for one in group.exceptions:
-        return first_error(one) if isinstance(one, BaseExceptionGroup) else one
-    return group
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception in `group`, so that callers can catch it by its own type.
+
+    A nursery of ours leaves cancellation out of its group as soon as there is an error in it.
+    """
+    first = group.exceptions[0]
+    return (
+        first_error(cast("BaseExceptionGroup[BaseException]", first))
+        if isinstance(first, BaseExceptionGroup)
+        else first
+    )

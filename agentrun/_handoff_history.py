@@ -1,9 +1,9 @@
 """The conversation before a handoff, folded into one summary that the next agent reads.
 
-Everything the former agents did becomes one assistant message: an introduction, a line with the start mark, one numbered
-line per item, a line with the end mark. A line is `n. role: text` for a message of one line, and `n. {json}` for anything
-else, so that no text, whoever wrote it, can end its own line. That is also what makes a summary readable again: at the next
-handoff it is unfolded, and its lines are numbered anew together with what came after.
+Everything the former agents did becomes one assistant message: an introduction, a line with the start mark, one
+numbered line per item, a line with the end mark. A line is `n. role: text` for a message of one line, and `n. {json}`
+for anything else, so that no text, whoever wrote it, can end its own line. That is also what makes a summary readable
+again: at the next handoff it is unfolded, and its lines are numbered anew together with what came after.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def nest_handoff_history(
 ) -> HandoffInputData:
     """Return the conversation with everything before this handoff folded into a summary.
 
-    Messages of the turn that hands over stay messages, in their place; its calls and outputs are folded too. `new_items`
-    stay as they are for result and session.
+    Messages of the turn that hands over stay messages, in their place; its calls and outputs are folded too.
+    `new_items` stay as they are for result and session.
 
     Args:
         handoff_input_data: the conversation, as an input filter gets it.

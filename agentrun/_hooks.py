@@ -103,9 +103,7 @@ class AgentHooks(Generic[TContext]):
         """Called after each model call of this agent; `context.usage` already counts it."""
 
 
-def overridden(
-    hooks: RunHooks[Any] | AgentHooks[Any] | None, name: str
-) -> Callable[..., Awaitable[None]] | None:
+def overridden(hooks: RunHooks[Any] | AgentHooks[Any] | None, name: str) -> Callable[..., Awaitable[None]] | None:
     """Return the bound callback `name` of `hooks`, or None where calling it would do nothing.
 
     So that a run finds out once, and not at every step, which callbacks there are.

@@ -47,8 +47,8 @@ _TOOL_TYPES = frozenset(
 def remove_all_tools(handoff_input_data: HandoffInputData) -> HandoffInputData:
     """Return the conversation without any traces of tools: only messages of people and models are left.
 
-    Calls, outputs, handoffs, approvals, and the reasoning between them go, since a provider refuses reasoning without the
-    call it led to.
+    Calls, outputs, handoffs, approvals, and the reasoning between them go, since a provider refuses reasoning without
+    the call it led to.
 
     Source: handoffs, `handoff_filters.remove_all_tools`.
     """
