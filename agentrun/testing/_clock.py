@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, TypeVarTuple
 
 import anyio
 
+from agentrun.testing._outside import no_foreign_threads, works_for
+
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
@@ -117,7 +119,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
 
     def threads_in_use(self) -> bool:
         """Whether a worker thread is in the middle of a call made by a task of this loop."""
-        return self._executor_calls > 0 or any(_is_working_for(thread, self) for thread in threading.enumerate())
+        return self._executor_calls > 0 or any(works_for(thread, self) for thread in threading.enumerate())
 
     def report_deadlock_to(
         self, report: Callable[[tuple[str, ...]], None] | None
@@ -189,32 +191,6 @@ class _AutojumpSelector(selectors.BaseSelector):
         passed = time.monotonic() - started
         self._loop.advance(passed if seconds is None else min(passed, seconds))
         return ready
-
-
-def _is_working_for(thread: threading.Thread, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether `thread` is an AnyIO worker that has a call of `loop` in hand, or waits for a child process.
-
-    AnyIO publishes no count of busy workers over all limiters. Its worker threads carry `loop` and a `queue.Queue`
-    whose `unfinished_tasks` is 1 from the call's start to its end; a test fails should that change.
-    """
-    if "waitpid-" in thread.name:
-        return True  # where there are no pidfds, asyncio waits for each child process in a thread of this name
-    if getattr(thread, "loop", None) is not loop:
-        return False
-    unfinished: int = getattr(getattr(thread, "queue", None), "unfinished_tasks", 0)
-    return unfinished > 0
-
-
-def no_foreign_threads() -> bool:
-    """Whether no thread but this one and the idle ones of the worker pools is alive, so that nobody could call us."""
-    current = threading.current_thread()
-    return not any(
-        thread is not current
-        and not thread.name.startswith("Trio thread ")  # an idle thread of trio's cache
-        and not hasattr(thread, "idle_since")  # AnyIO's workers, which the loop that owns them counts itself
-        and not thread.name.startswith("asyncio_")  # the default executor, counted by its loop as well
-        for thread in threading.enumerate()
-    )
 
 
 def virtual_options(backend: Backend) -> dict[str, Any]:

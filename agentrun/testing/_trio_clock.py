@@ -11,7 +11,7 @@ from typing import Final
 import trio
 import trio.testing
 
-from agentrun.testing._clock import no_foreign_threads
+from agentrun.testing._outside import no_foreign_threads
 
 # Asked of trio instead of 0, so that `wait_all_tasks_blocked()`, whose cushion is 0.0, goes first. It is never slept.
 _GLANCE_SECONDS: Final = 1e-9

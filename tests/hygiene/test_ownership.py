@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "agentrun"
-OWNERS = {"self", "cls"}
+OWNERS = frozenset({"self", "cls"})
 
 
 def targets(node: ast.AST) -> list[ast.expr]:
@@ -30,7 +30,7 @@ def flat(target: ast.expr) -> Iterator[ast.expr]:
         yield target
 
 
-def names_made_here(function: ast.AST, cls: str | None) -> set[str]:
+def names_made_here(function: ast.AST, cls: str | None) -> frozenset[str]:
     """Names that hold an object this class has just made, as in `new = cls(...)` in an alternative constructor."""
     made: set[str] = set()
     for node in ast.walk(function):
@@ -38,7 +38,7 @@ def names_made_here(function: ast.AST, cls: str | None) -> set[str]:
             maker = ast.unparse(node.value.func)
             if maker in {"cls", "cls.__new__", "object.__new__", "type(self)", cls}:
                 made |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return made
+    return frozenset(made)
 
 
 def outside_writes(
@@ -50,7 +50,7 @@ def outside_writes(
             continue
         inner = own
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inner = own | names_made_here(node, cls) | (OWNERS if cls else set())
+            inner = own | names_made_here(node, cls) | (OWNERS if cls else frozenset[str]())
         for target in (part for whole in targets(node) for part in flat(whole)):
             if (
                 isinstance(target, ast.Attribute)
