@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -55,8 +56,8 @@ async def check_model(
 ) -> list[str]:
     """Run a model through the rules that a run relies on.
 
-    A model given as an object is asked about `6 + 2 * concurrent` times and must answer each time. A function is
-    called once per rule, and what it makes is closed afterwards.
+    A model given as an object is asked up to `12 + 2 * concurrent` times, some of the calls cut short, and must answer
+    each time. A function is called once per rule, and what it makes is closed afterwards.
 
     Args:
         model: answers every call.
@@ -160,6 +161,8 @@ async def _kept(name: str, rule: _Rule, model: Model, asked: _Asked) -> None:
         raise BrokenRule(name, str(exc)) from exc.__cause__
     except AgentsException as exc:
         raise BrokenRule(name, f"the model failed: {exc!r}; it must answer every call of the check") from exc
+    except ExceptionGroup as group:
+        raise BrokenRule(name, f"calls made at once failed: {group.exceptions!r}") from group
     for _ in range(5):  # a task that was told to end needs a step or two
         left = [task.name for task in anyio.get_running_tasks() if task.id not in before]
         if not left:
@@ -270,7 +273,7 @@ def _texts(item: Any, kind: str, name: str) -> str:
 async def _keeps_order(model: Model, asked: _Asked) -> None:
     events = await _collect(asked.stream(model))
     numbers = [event.sequence_number for event in events if hasattr(event, "sequence_number")]
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
         raise _Broken(f"sequence numbers must grow, they are {numbers!r}")
     kinds = [event.type for event in events]
     if "response.created" in kinds and kinds.index("response.created") != 0:

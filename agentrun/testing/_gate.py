@@ -11,10 +11,11 @@ class Gate:
     A gate may be made outside an event loop and serves one loop at a time. Once open it stays open.
     """
 
-    __slots__ = ("_event", "_waiting")
+    __slots__ = ("_event", "_reached", "_waiting")
 
     def __init__(self) -> None:
         self._event = anyio.Event()
+        self._reached = anyio.Event()
         self._waiting = 0
 
     def __repr__(self) -> str:
@@ -34,9 +35,14 @@ class Gate:
         """Let everything through from now on. Opening an open gate does nothing."""
         self._event.set()
 
+    async def wait_reached(self) -> None:
+        """Wait until a task has come to the gate, to do then what must happen while it waits there."""
+        await self._reached.wait()
+
     async def wait(self) -> None:
         """Wait until the gate is open; a checkpoint also when it is open already."""
         self._waiting += 1
+        self._reached.set()
         try:
             await self._event.wait()
         finally:

@@ -42,6 +42,8 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
         self._generators: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
         self._dropped: list[str] = []
         self._hooks: Any = None
+        self._catcher: warnings.catch_warnings[list[warnings.WarningMessage]] | None = None
+        self._warned: list[warnings.WarningMessage] = []
 
     def start(self) -> None:
         """Take note of what is there; to be called in the event loop."""
@@ -61,6 +63,10 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
                 last(generator)
 
         sys.set_asyncgen_hooks(began, dropped)
+        # What is dropped open says so at that moment, so the whole block is listened to; other warnings are passed on.
+        self._catcher = warnings.catch_warnings(record=True)
+        self._warned = self._catcher.__enter__()
+        warnings.simplefilter("always", ResourceWarning)
 
     def check(self) -> None:
         """Compare with what was there at the start.
@@ -86,15 +92,18 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
             raise AssertionError("left behind: " + "; ".join(left))
 
     def _leaks(self) -> list[str]:
-        if self._hooks is None:
+        if self._catcher is None:
             raise RuntimeError("no_leaks was checked before it was started; enter it or call start() first")
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always", ResourceWarning)
-            gc.collect()
+        gc.collect()
+        self._catcher.__exit__(None, None, None)
+        self._catcher = None
         sys.set_asyncgen_hooks(*self._hooks)
-        self._hooks = None
+        resources = [one for one in self._warned if issubclass(one.category, ResourceWarning)]
+        for one in self._warned:
+            if one not in resources:
+                warnings.showwarning(one.message, one.category, one.filename, one.lineno, one.file, one.line)
         left = [f"task {task.name!r}" for task in anyio.get_running_tasks() if task.id not in self._tasks]
-        left += [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)]
+        left += [str(one.message) for one in resources]
         left += self._dropped
         alive = [generator for ref in self._generators if (generator := ref()) is not None]
         left += [

@@ -88,7 +88,7 @@ class AutoModel(PlayedModel):
             and (self._names is None or tool.name in self._names)
         ]
         if not due:
-            return ModelStep(output=[as_output_item(self._answer(call))])
+            return ModelStep(output=[as_output_item(self._final_text(call))])
         return ModelStep(
             output=[
                 function_call(
@@ -100,7 +100,7 @@ class AutoModel(PlayedModel):
             ]
         )
 
-    def _answer(self, call: ModelCall) -> str:
+    def _final_text(self, call: ModelCall) -> str:
         schema = call.output_schema
         if schema is None or schema.is_plain_text():
             return self._text

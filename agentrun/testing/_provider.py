@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from agentrun._codec import unstructure
@@ -198,6 +199,7 @@ class LoopbackProvider:
         self._requests: list[ProviderRequest] = []
         self._errors: list[Exception] = []
         self._open_requests = 0
+        self._idle = anyio.Event()
         self._begun = 0
         self._finished = 0
         self._cut = 0
@@ -260,6 +262,13 @@ class LoopbackProvider:
             InvalidModelStep: one of them is none.
         """
         self._script.extend(steps)
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is being answered; only in the event loop that the provider runs in."""
+        if self._open_requests:
+            await self._idle.wait()
+        else:
+            await anyio.lowlevel.checkpoint()
 
     def assert_complete(self) -> None:
         """Check that every step was asked for and the script never failed.
@@ -335,6 +344,8 @@ class LoopbackProvider:
     async def _run_exchange(self, exchange: _Exchange, receive: Receive) -> None:
         """Answer while watching for the client to leave; whichever ends first ends the other."""
         streamed = exchange.request.streamed
+        if not self._open_requests:
+            self._idle = anyio.Event()
         self._open_requests += 1
         self._begun += streamed
         try:
@@ -346,6 +357,8 @@ class LoopbackProvider:
             self._open_requests -= 1
             self._finished += streamed and exchange.ended
             self._cut += streamed and not exchange.ended
+            if not self._open_requests:
+                self._idle.set()
 
     async def _answer(self, exchange: _Exchange) -> None:
         body = exchange.request.body
