@@ -1,18 +1,7 @@
 """HTTP for models: the one place that knows httpx, and the clients that belong to an event loop.
 
-A user's client, of `httpx` or of `httpx2`, is used as it is and closed by its owner; its exceptions and its `Timeout`
-are those of the module that its class comes from. Without one the connections are ours:
-
-- They belong to the running event loop, in a run variable. A connection of another loop is never touched, so one model
-  object works in many loops, one after another and in several threads at once.
-- Each is a *slot*: an httpx transport for one connection. A slot serves one request at a time and then goes to the free
-  list of its origin. One pool for all would search all its requests at each step (quadratic), and can close a connection
-  that it has just given away (encode/httpcore 1035 and 1110); a slot can do neither.
-- A slot whose reply was not read to its end is closed, never reused.
-- They are closed when the loop ends. asyncio and trio both close, at the end of a run, the async generators that are
-  still suspended (PEP 525), so each loop has one such generator, whose `finally` closes the idle slots. Finalizers
-  (`__del__`, weakref) would come too late: an asyncio transport can only be closed while its loop runs. A loop that is
-  driven by hand has to call `loop.shutdown_asyncgens()`, as `asyncio.run` does, or `close()` has to be awaited before.
+What an `Endpoint` sends goes over a user's client or over connections of our own (`_connections.py`); the exceptions of
+either library become ours here.
 
 An `Exchange` is one request and its reply. It is read block by block from one task, and is closed in every case:
 
@@ -26,23 +15,17 @@ from __future__ import annotations
 
 import math
 import re
-import ssl
-import sys
-import threading
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import anyio
-import anyio.lowlevel
-import anyio.to_thread
 import attrs
 
-from ._exceptions import (
-    AgentsException,
+from agentrun._connections import CLOSE_SECONDS, Connections, Family, Slot, connections_here, family_of, own_family
+from agentrun._exceptions import (
     ModelBehaviorError,
     ModelError,
     ModelLimitError,
@@ -51,204 +34,23 @@ from ._exceptions import (
     ModelTransportError,
     UserError,
 )
-from ._retry import ModelRetryAdvice, ModelRetryAdviceRequest, ModelRetryNormalizedError
 
 if TYPE_CHECKING:
     import httpx
 
-    from .models._limits import Limits
+    from agentrun.models._limits import Limits
 
-__all__ = ["CONNECT_SECONDS", "Endpoint", "Exchange", "retry_advice"]
+__all__ = ["CONNECT_SECONDS", "Endpoint", "Exchange", "error_said", "error_type"]
 
 CONNECT_SECONDS = 30.0
 """How long making a connection may take; protects against hosts that swallow packets."""
 
-_CLOSE_SECONDS = 2.0  # closing one connection under a shield; protects a cancel from a TLS peer that says no goodbye
-_DRAIN_SECONDS = 0.25  # from the last event to the end of the body; protects a finished stream from a server that lingers
+_DRAIN_SECONDS = 0.25  # from the last event to the end of the body; protects a whole reply from a server that lingers
 _DRAIN_BYTES = 65536  # the same, in bytes: a new connection is cheaper than reading more
 _ERROR_BODY_SECONDS = 5.0  # reading the body of an error; protects the status from a body that never comes
-_IDLE_SECONDS = 30.0  # how long an idle connection is kept; servers and load balancers drop theirs after 60 s and more
-_IDLE_SLOTS = 64  # how many idle connections a loop keeps, all origins together; the oldest are closed first
 _INFLATED_BYTES = 65536  # how much is decompressed at once; protects the memory from a compressed bomb
-_LONGEST_WAIT = 60.0  # a longer Retry-After is for the caller to wait, not for a run
 
 _Headers = Mapping[str, str]
-
-
-class _Family(Protocol):
-    """What we use of `httpx` or `httpx2`: two modules of the same shape that share no class."""
-
-    AsyncHTTPTransport: type[httpx.AsyncHTTPTransport]
-    Limits: type[httpx.Limits]
-    Request: type[httpx.Request]
-    Timeout: type[httpx.Timeout]
-    HTTPError: type[Exception]
-    TimeoutException: type[Exception]
-    ConnectTimeout: type[Exception]
-    PoolTimeout: type[Exception]
-    ConnectError: type[Exception]
-    UnsupportedProtocol: type[Exception]
-    LocalProtocolError: type[Exception]
-    ProxyError: type[Exception]
-    StreamError: type[Exception]
-
-
-def _family_of(client: object) -> _Family:
-    """Return the module that `client` belongs to, by the class it derives from.
-
-    Raises:
-        UserError: it is no async client of the httpx family.
-    """
-    for cls in type(client).__mro__:
-        root = cls.__module__.partition(".")[0]
-        if root in ("httpx", "httpx2") and cls.__name__ == "AsyncClient":
-            return cast("_Family", sys.modules[root])  # the two modules have no common type
-    raise UserError(
-        f"http_client must be an async client of the httpx family (httpx.AsyncClient, httpx2.AsyncClient or a subclass), "
-        f"got {type(client).__module__}.{type(client).__qualname__}"
-    )
-
-
-@cache
-def _own_family() -> _Family:
-    """Return httpx with all that it loads at its first request, a matter of 0.2 s that no event loop should wait for."""
-    import httpx
-
-    httpx.AsyncHTTPTransport(verify=_bare_context(), trust_env=False)
-    return cast("_Family", httpx)
-
-
-# ---- connections of our own ------------------------------------------------------------------------------------------
-
-
-@attrs.define(eq=False)
-class _Slot:
-    """One transport for one connection, idle since `idle_since` on the loop's clock."""
-
-    transport: httpx.AsyncHTTPTransport
-    origin: str
-    idle_since: float = 0.0
-
-    async def aclose(self) -> None:
-        """Close the connection; gives up after a while, and then drops it."""
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            try:
-                await self.transport.aclose()
-            except (OSError, _own_family().HTTPError):
-                pass  # a broken connection cannot say goodbye; its socket is closed all the same
-
-
-@attrs.define(eq=False)
-class _Connections:
-    """The idle slots of one event loop, by origin, the one used last at the end."""
-
-    idle: dict[str, list[_Slot]] = attrs.field(factory=dict[str, list[_Slot]])
-    proxies: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
-    guard: AsyncGenerator[None, None] | None = None
-    closed: bool = False
-
-    async def take(self, origin: str, family: _Family) -> _Slot:
-        """Return a slot for `origin` that nobody else uses: the one that became idle last, or a new one."""
-        await self._reap(anyio.current_time() - _IDLE_SECONDS)
-        slots = self.idle.get(origin)
-        if slots:
-            return slots.pop()
-        if origin not in self.proxies:
-            self.proxies[origin] = _proxy_for(origin)
-        proxy = self.proxies[origin]
-        secure = origin.startswith("https:") or (proxy is not None and not proxy.startswith("http:"))
-        context = await anyio.to_thread.run_sync(_shared_context) if secure else _bare_context()
-        # httpx closes an idle connection by itself only when it is asked for another one, so our own clock decides
-        limits = family.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-        return _Slot(family.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy), origin)
-
-    async def give_back(self, slot: _Slot) -> None:
-        """Keep `slot`, whose connection is at rest, for the next request."""
-        if self.closed:
-            await slot.aclose()
-            return
-        slot.idle_since = anyio.current_time()
-        self.idle.setdefault(slot.origin, []).append(slot)
-        await self._reap(slot.idle_since - _IDLE_SECONDS)
-
-    async def _reap(self, before: float) -> None:
-        """Close what has been idle since `before` or longer, and the oldest slots past the number we keep."""
-        surplus = sum(map(len, self.idle.values())) - _IDLE_SLOTS
-        for origin in list(self.idle):
-            slots = self.idle[origin]
-            old = [slot for slot in slots if slot.idle_since <= before]
-            if surplus > len(old):
-                old = slots[:surplus]
-            if old:
-                del slots[: len(old)]
-                surplus -= len(old)
-                if not slots:
-                    del self.idle[origin]
-                for slot in old:
-                    await slot.aclose()
-
-    async def close_idle(self, origin: str | None = None) -> None:
-        """Close the idle slots of `origin`, or all of them."""
-        names = list(self.idle) if origin is None else [origin]
-        for slot in [slot for name in names for slot in self.idle.pop(name, [])]:
-            await slot.aclose()
-
-
-async def _closed_with_the_loop(connections: _Connections) -> AsyncGenerator[None, None]:
-    """Stay suspended until the event loop ends and closes its generators, then close the idle connections."""
-    try:
-        yield
-    finally:
-        connections.closed = True
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await connections.close_idle()
-
-
-_connections: anyio.lowlevel.RunVar[_Connections] = anyio.lowlevel.RunVar("agentrun http connections")
-
-
-async def _of_this_loop() -> _Connections:
-    connections = _connections.get(None)
-    if connections is None:
-        connections = _Connections()
-        connections.guard = _closed_with_the_loop(connections)
-        _connections.set(connections)
-        await connections.guard.__anext__()  # from here on the loop knows the generator
-    return connections
-
-
-_context_lock = threading.Lock()
-
-
-@cache
-def _make_shared_context() -> ssl.SSLContext:
-    import httpx
-
-    return httpx.create_ssl_context()
-
-
-def _shared_context() -> ssl.SSLContext:
-    """Return the TLS context of this process; reading the trust store takes some 30 ms, so it is made once."""
-    with _context_lock:
-        return _make_shared_context()
-
-
-@cache
-def _bare_context() -> ssl.SSLContext:
-    """Return a context that trusts nobody, for transports that never speak TLS."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _proxy_for(origin: str) -> str | None:
-    """Return the proxy that the environment names for `origin`, as httpx would find it."""
-    from urllib.request import getproxies, proxy_bypass_environment
-
-    proxies = getproxies()
-    parts = urlsplit(origin)
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass_environment(parts.netloc, proxies):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 # ---- a place to send requests to -------------------------------------------------------------------------------------
@@ -270,12 +72,12 @@ class Endpoint:
     connect_seconds: float | None = CONNECT_SECONDS
     headers: _Headers = attrs.field(factory=dict[str, str], repr=False)
     """Sent with every request."""
-    family: _Family = attrs.field(init=False, repr=False)
+    family: Family = attrs.field(init=False, repr=False)
     origin: str = attrs.field(init=False)
     """Scheme, host and port of `base_url`."""
 
     def __attrs_post_init__(self) -> None:
-        self.family = _own_family() if self.client is None else _family_of(self.client)
+        self.family = own_family() if self.client is None else family_of(self.client)
         self.base_url = self.base_url.rstrip("/")
         try:
             parts = urlsplit(self.base_url)
@@ -355,9 +157,8 @@ class Endpoint:
 
     async def close(self) -> None:
         """Close the idle connections to this origin that the running loop holds. A user's client stays open."""
-        connections = _connections.get(None)
-        if connections is not None and self.client is None:
-            await connections.close_idle(self.origin)
+        if self.client is None:
+            await (await connections_here()).close_idle(self.origin)
 
     async def _sent(self, url: str, content: bytes, headers: dict[str, str]) -> Exchange:
         # Only connecting has a limit here: the deadlines of the run govern the rest, per event and not per read
@@ -367,9 +168,9 @@ class Endpoint:
                 request = self.client.build_request("POST", url, content=content, headers=headers, timeout=timeout)
                 response = await self.client.send(request, stream=True, follow_redirects=False)
             except (self.family.HTTPError, OSError) as exc:
-                raise self._error(exc, head=False) from exc
+                raise self.transport_error(exc, head=False) from exc
             return Exchange(self, response, None, None)
-        connections = await _of_this_loop()
+        connections = await connections_here()
         request = self.family.Request(
             "POST", url, headers=headers, content=content, extensions={"timeout": timeout.as_dict()}
         )
@@ -379,11 +180,11 @@ class Endpoint:
         except BaseException as exc:
             await slot.aclose()
             if isinstance(exc, self.family.HTTPError | OSError):
-                raise self._error(exc, head=False) from exc
+                raise self.transport_error(exc, head=False) from exc
             raise
         return Exchange(self, response, connections, slot)
 
-    def _error(self, exc: Exception, *, head: bool) -> ModelError:
+    def transport_error(self, exc: Exception, *, head: bool) -> ModelError:
         """Return our exception for one of the HTTP library's.
 
         Args:
@@ -422,7 +223,7 @@ class Endpoint:
         if 300 <= status < 400:
             reason = "redirects are not followed; set base_url to the provider's final address"
         else:
-            code, message = _said(body)
+            code, message = error_said(body)
             reason = ": ".join(part for part in (code, message) if part) or _shown(body.decode("utf-8", "replace"))
         request_id = exchange.request_id
         tail = f" (request {request_id})" if request_id else ""
@@ -466,11 +267,17 @@ def _error_member(body: bytes) -> dict[str, Any]:
     return {}
 
 
-def _said(body: bytes) -> tuple[str, str]:
+def error_said(body: bytes) -> tuple[str, str]:
     """Return the error code and the message of an error's body, each "" where it has none."""
     error = _error_member(body)
     code, message = error.get("code") or error.get("type"), error.get("message")
     return _shown(code) if isinstance(code, str) else "", _shown(message) if isinstance(message, str) else ""
+
+
+def error_type(body: bytes) -> str | None:
+    """Return the `type` of an error's body, None where it has none."""
+    found = _error_member(body).get("type")
+    return found if isinstance(found, str) else None
 
 
 # ---- one request and its reply ---------------------------------------------------------------------------------------
@@ -516,8 +323,8 @@ class Exchange:
     __slots__ = (
         "_blocks",
         "_connections",
-        "_endpoint",
         "_ended",
+        "_endpoint",
         "_expects_end",
         "_inflater",
         "_open",
@@ -530,7 +337,7 @@ class Exchange:
     )
 
     def __init__(
-        self, endpoint: Endpoint, response: httpx.Response, connections: _Connections | None, slot: _Slot | None
+        self, endpoint: Endpoint, response: httpx.Response, connections: Connections | None, slot: Slot | None
     ) -> None:
         self.status: int = response.status_code
         self.headers: _Headers = {name.lower(): value for name, value in response.headers.items()}
@@ -614,7 +421,7 @@ class Exchange:
         return bytes(found[:size])
 
     def expect_end(self) -> None:
-        """Say that the reply is complete: what follows is at most its formal end, after which `aclose` waits a moment."""
+        """Say that the reply is complete: what follows is its formal end, and `aclose` waits a moment for it."""
         self._expects_end = True
 
     async def aclose(self) -> None:
@@ -638,7 +445,7 @@ class Exchange:
             await self._release()
 
     async def _release(self) -> None:
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
                 await self._response.aclose()
             except (self._endpoint.family.HTTPError, OSError):
@@ -650,7 +457,7 @@ class Exchange:
                 try:
                     while await anext(self._blocks, b""):
                         pass
-                except Exception:  # noqa: BLE001, S110 - whatever a closed connection raises is what ends them
+                except Exception:  # noqa: BLE001 - whatever a closed connection raises is what ends them
                     pass
         slot, self._slot = self._slot, None
         if slot is not None and self._connections is not None:
@@ -672,7 +479,7 @@ class Exchange:
                 if block:
                     return block
         except (self._endpoint.family.HTTPError, self._endpoint.family.StreamError, OSError) as exc:
-            raise self._endpoint._error(exc, head=True) from exc  # noqa: SLF001
+            raise self._endpoint.transport_error(exc, head=True) from exc
 
     def _counted(self, block: bytes, limit: str) -> bytes:
         self._received += len(block)
@@ -697,82 +504,6 @@ class Exchange:
 async def _one_block(content: bytes) -> AsyncIterator[bytes]:
     if content:
         yield content
-
-
-# ---- what a failure says about another attempt -----------------------------------------------------------------------
-
-
-def retry_advice(request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
-    """Return whether and when a failed request may be sent again; None for what is no failure of HTTP.
-
-    It is safe when nothing was sent, when the status says that nothing was done, and when the connection broke before
-    the reply began. It is not when a reply had begun, and a whole reply may exist when a deadline passed.
-    """
-    error = request.error
-    if isinstance(error, ModelStatusError):
-        return _status_advice(error)
-    if isinstance(error, ModelTimeoutError):
-        # Before the first event nothing was delivered; only a conversation at the provider may have grown by it
-        safe = error.limit == "connect" or (error.limit == "first_event" and request.conversation_id is None)
-        return ModelRetryAdvice(
-            suggested=safe,
-            replay_safety="safe" if safe else "unsafe",
-            reason=f"the {error.limit} limit passed",
-            normalized=_normalized(error, is_timeout=True),
-            response_started=error.limit == "idle",
-        )
-    if isinstance(error, ModelTransportError):
-        return ModelRetryAdvice(
-            suggested=not error.response_started,
-            replay_safety="unsafe" if error.response_started else "safe",
-            reason="the connection broke" if error.request_sent else "nothing was sent",
-            normalized=_normalized(error, is_network_error=True),
-            response_started=error.response_started,
-        )
-    return None
-
-
-def _status_advice(error: ModelStatusError) -> ModelRetryAdvice:
-    status, wait = error.status, error.retry_after
-    code = _said(error.body)[0] or None
-    suggested = status in (408, 409, 429) or status >= 500
-    reason = f"status {status}"
-    asked = error.headers.get("x-should-retry", "").strip().lower()
-    if asked in ("true", "false"):
-        suggested, reason = asked == "true", f"the provider sent x-should-retry: {asked}"
-    elif code == "insufficient_quota" or _error_member(error.body).get("type") == "insufficient_quota":
-        suggested, reason = False, "the quota is used up"
-    if suggested and wait is not None and wait > _LONGEST_WAIT:
-        suggested, reason = False, f"the provider asks to wait {wait:g} s, longer than a run waits"
-    return ModelRetryAdvice(
-        suggested=suggested,
-        retry_after=wait,
-        replay_safety="safe",
-        reason=reason,
-        normalized=_normalized(error, status_code=status, code=code, request_id=error.request_id, retry_after=wait),
-        response_started=True,
-    )
-
-
-def _normalized(
-    error: AgentsException,
-    *,
-    status_code: int | None = None,
-    code: str | None = None,
-    request_id: str | None = None,
-    retry_after: float | None = None,
-    is_network_error: bool = False,
-    is_timeout: bool = False,
-) -> ModelRetryNormalizedError:
-    return ModelRetryNormalizedError(
-        status_code=status_code,
-        error_code=code,
-        message=str(error),
-        request_id=request_id,
-        retry_after=retry_after,
-        is_network_error=is_network_error,
-        is_timeout=is_timeout,
-    )
 
 
 def _retry_after(headers: _Headers) -> float | None:

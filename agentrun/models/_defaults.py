@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal, NamedTuple
 
-from .._exceptions import UserError
+from agentrun._exceptions import UserError
 
 __all__ = [
     "Account",
@@ -109,8 +109,9 @@ def account(
     organization: str | None = None,
     project: str | None = None,
 ) -> Account:
-    """Return where to send requests, each part from the first that names it: the arguments, the client, the process
-    defaults, the environment.
+    """Return where to send requests and on whose behalf.
+
+    Each part comes from the first that names it: arguments, client, defaults of the process, environment.
 
     Raises:
         UserError: there is no key anywhere.

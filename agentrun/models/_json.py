@@ -8,8 +8,8 @@ from typing import Any, NoReturn, TypeAlias, cast
 
 import attrs
 
-from .._exceptions import ModelBehaviorError, ModelLimitError, UserError
-from .._responses import plain
+from agentrun._exceptions import ModelBehaviorError, ModelLimitError, UserError
+from agentrun._responses import plain
 
 __all__ = ["EncodedItem", "Json", "decode_object", "encode", "encode_request", "quoted"]
 
@@ -50,12 +50,12 @@ def decode_object(text: str, what: str, max_depth: int) -> Json:
         raise ModelBehaviorError(f"{what} is nested too deeply to be read: {quoted(text, 40)}") from exc
     except ValueError:
         value = _decoded_again(text, what)
-    if type(value) is not dict:
+    if not isinstance(value, dict):
         raise ModelBehaviorError(f"{what} is no JSON object but {quoted(text)}")
     # Each level takes two brackets, and brackets within strings count as well: this only says who need not be measured
     if len(text) > 2 * max_depth and text.count("{") + text.count("[") > max_depth:
         _check_depth(value, max_depth)
-    return value
+    return cast("Json", value)
 
 
 def _decoded_again(text: str, what: str) -> Any:
@@ -76,9 +76,8 @@ def _check_depth(value: Any, max_depth: int) -> None:
             raise ModelLimitError("json_depth", depth, max_depth)
         below: list[Any] = []
         for one in level:
-            below.extend(
-                child for child in (one.values() if type(one) is dict else one) if type(child) in (dict, list)
-            )
+            children: Iterable[Any] = cast("Json", one).values() if isinstance(one, dict) else one
+            below += [child for child in children if type(child) in (dict, list)]
         level = below
 
 
@@ -103,7 +102,7 @@ def _plain(value: Any) -> Any:
     """Return a value that is no plain JSON as one; the encoder goes on into it."""
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, Any]", value))
-    if attrs.has(type(value)) and not hasattr(value, "model_dump"):
+    if attrs.has(cast("Any", type(value))) and not hasattr(value, "model_dump"):
         return {name: one for name, one in attrs.asdict(value, recurse=False).items() if one is not None}
     return plain(value)
 

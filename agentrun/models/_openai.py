@@ -6,18 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._exceptions import ModelBehaviorError, UserError
-from .._http import CONNECT_SECONDS, Endpoint, Exchange, retry_advice
-from ._defaults import account
-from ._json import quoted
-from ._limits import Limits
-from .interface import Model
+from agentrun._exceptions import ModelBehaviorError, UserError
+from agentrun._http import CONNECT_SECONDS, Endpoint, Exchange
+from agentrun.models._advice import retry_advice
+from agentrun.models._defaults import account
+from agentrun.models._json import quoted
+from agentrun.models._limits import Limits
+from agentrun.models.interface import Model
 
 if TYPE_CHECKING:
     import httpx
 
-    from .._retry import ModelRetryAdvice, ModelRetryAdviceRequest
-    from .._settings import ModelSettings
+    from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
+    from agentrun._settings import ModelSettings
 
 __all__ = ["OpenAIModel", "check_is_stream", "read_text"]
 
@@ -50,7 +51,7 @@ class OpenAIModel(Model):
 
         Args:
             model: the provider's name of the model.
-            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, of which these are taken.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from.
             base_url: where the API is, such as `https://api.openai.com/v1`; else OPENAI_BASE_URL, else OpenAI.
             api_key: the key; else that of `set_default_openai_key`, else OPENAI_API_KEY. "" sends none.
             http_client: any async client of the httpx family, which its owner closes; else connections of our own.
@@ -62,7 +63,7 @@ class OpenAIModel(Model):
         Raises:
             UserError: there is no key, or an argument is not what it should be.
         """
-        if not isinstance(model, str) or not model:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not model or not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"model must be the name of a model, got {model!r}")
         found = account(openai_client, base_url, api_key, organization, project)
         headers = {"openai-organization": found.organization, "openai-project": found.project}
@@ -90,7 +91,7 @@ class OpenAIModel(Model):
 
     async def _post(self, path: str, body: bytes, settings: ModelSettings, *, accept: str) -> Exchange:
         for what, given in (("extra_query", settings.extra_query), ("extra_headers", settings.extra_headers)):
-            if given is not None and not isinstance(given, Mapping):
+            if given is not None and not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise UserError(f"ModelSettings.{what} must be a dict, got {given!r}")
         return await self._endpoint.post(
             path, body, accept=accept, query=settings.extra_query, headers=settings.extra_headers

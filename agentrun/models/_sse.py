@@ -10,8 +10,8 @@ Source: WHATWG HTML, "Server-sent events", 9.2.5 and 9.2.6, but text that is no 
 
 from __future__ import annotations
 
-from .._exceptions import ModelBehaviorError, ModelLimitError
-from ._limits import Limits
+from agentrun._exceptions import ModelBehaviorError, ModelLimitError
+from agentrun.models._limits import Limits
 
 __all__ = ["SSEParser"]
 
@@ -146,8 +146,7 @@ def _parse(chunk: str) -> tuple[str, str] | None:
     data: list[str] = []
     for line in chunk.split("\n"):  # not splitlines(): U+2028 and its like are content
         field, _, value = line.partition(":")
-        if value.startswith(" "):
-            value = value[1:]
+        value = value.removeprefix(" ")
         if field == "data":
             data.append(value)
         elif field == "event":

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._exceptions import ModelBehaviorError, ModelTransportError, UserError
-from .._items import ModelResponse
-from .._usage import Usage
-from . import chat_wire
-from ._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
-from ._sse import SSEParser
+from agentrun._exceptions import ModelBehaviorError, ModelTransportError, UserError
+from agentrun._items import ModelResponse
+from agentrun._usage import Usage
+from agentrun.models import chat_request, chat_wire
+from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
+from agentrun.models._sse import SSEParser
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._http import Exchange
-    from .._responses import TResponseInputItem, TResponseStreamEvent
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from .interface import ModelTracing
+    from agentrun._handoff import Handoff
+    from agentrun._http import Exchange
+    from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.models.interface import ModelTracing
 
 __all__ = ["OpenAIChatCompletionsModel"]
 
 _PATH = "/chat/completions"
-_USAGE_SECONDS = 2.0  # from the finish reason to the usage or the end; protects a whole reply from a server that lingers
+_USAGE_SECONDS = 2.0  # from the finish reason to the usage or the end; for servers that linger
 
 
 class OpenAIChatCompletionsModel(OpenAIModel):
@@ -93,7 +93,7 @@ class OpenAIChatCompletionsModel(OpenAIModel):
             await check_is_stream(exchange, self._limits)
             parser = SSEParser(self._limits)
             stream = chat_wire.ChatStream(self._limits, exchange.request_id)
-            while not stream.completed:
+            while True:
                 block = await (_last_block(exchange) if stream.finished else exchange.read())
                 events, error = stream.events(parser.feed(block) if block else parser.close())
                 if not block and error is None:
@@ -105,7 +105,9 @@ class OpenAIChatCompletionsModel(OpenAIModel):
                     yield event
                 if error is not None:
                     raise error
-                if not block and not stream.completed:
+                if stream.completed:
+                    return
+                if not block:
                     raise ModelBehaviorError(
                         f"the model's stream ended without terminal event: no finish_reason ({exchange.described()}); "
                         "the reply is cut"
@@ -124,7 +126,7 @@ class OpenAIChatCompletionsModel(OpenAIModel):
         *,
         stream: bool,
     ) -> bytes:
-        return chat_wire.request_body(
+        return chat_request.request_body(
             self.model,
             system_instructions,
             input,

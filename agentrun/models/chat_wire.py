@@ -1,4 +1,4 @@
-"""The wire of Chat Completions: requests out of Responses items, and Responses items and events out of replies. No I/O.
+"""Replies of Chat Completions: Responses items and events out of chat messages and chunks. No I/O.
 
 A chat reply has no items, so the reader makes them: each of reasoning, message and calls is opened when its first piece
 arrives, in that order numbered as output, and closed when the next one of them begins to speak (reasoning) or when the
@@ -14,14 +14,14 @@ Source: OpenAI API reference, "Chat completions"; models, "Chat Completions".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from collections.abc import Iterable
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
-from .._codec import as_dict
-from .._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, ModelRefusalError, UserError
-from .._responses import (
+from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, ModelRefusalError
+from agentrun._responses import (
     Content,
     IncompleteDetails,
     InputTokensDetails,
@@ -54,289 +54,17 @@ from .._responses import (
     ResponseUsage,
     Summary,
 )
-from ._json import Json, decode_object, encode, quoted
-from .responses_wire import FAKE_ID, check_calls, failure, reasoning, tool_definitions, with_extras
+from agentrun.models._json import Json, decode_object, encode, quoted
+from agentrun.models.chat_request import REASONING_FIELDS
+from agentrun.models.responses_wire import FAKE_ID, check_calls, failure
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._responses import TResponseInputItem, TResponseOutputItem, TResponseStreamEvent
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from ._limits import Limits
+    from agentrun._responses import TResponseOutputItem, TResponseStreamEvent
+    from agentrun.models._limits import Limits
 
-__all__ = ["ChatStream", "messages", "read_completion", "request_body"]
+__all__ = ["ChatStream", "read_completion"]
 
 _Status = Literal["in_progress", "completed", "incomplete"]
-_T = TypeVar("_T")
-
-# ---- requests --------------------------------------------------------------------------------------------------------
-
-
-def request_body(
-    model: str,
-    system_instructions: str | None,
-    input: str | list[TResponseInputItem],
-    settings: ModelSettings,
-    tools: Sequence[Tool],
-    output_schema: AgentOutputSchemaBase | None,
-    handoffs: Sequence[Handoff[Any, Any]],
-    *,
-    stream: bool,
-    completion_tokens: bool,
-) -> bytes:
-    """Return the body of a request.
-
-    Args:
-        model: and the six after it: see `Model.get_response`.
-        system_instructions: see there.
-        input: see there.
-        settings: see there.
-        tools: see there.
-        output_schema: see there.
-        handoffs: see there.
-        stream: whether to ask for a stream.
-        completion_tokens: whether the output limit is called `max_completion_tokens`, as OpenAI's own models want it,
-            or `max_tokens`, as everybody else does.
-
-    Raises:
-        UserError: something in it cannot be sent over this API.
-    """
-    definitions = [_function(definition) for definition in tool_definitions(tools, handoffs)]
-    found = reasoning(settings) or {}
-    members: Json = {
-        "model": model,
-        "tools": definitions or None,
-        "tool_choice": _tool_choice(settings),
-        "parallel_tool_calls": settings.parallel_tool_calls if definitions else None,
-        "response_format": _response_format(output_schema),
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "frequency_penalty": settings.frequency_penalty,
-        "presence_penalty": settings.presence_penalty,
-        "max_completion_tokens" if completion_tokens else "max_tokens": settings.max_tokens,
-        "logprobs": True if settings.top_logprobs is not None else None,
-        "top_logprobs": settings.top_logprobs,
-        "reasoning_effort": found.get("effort"),
-        "verbosity": settings.verbosity,
-        "store": settings.store,
-        "metadata": settings.metadata,
-        "prompt_cache_retention": settings.prompt_cache_retention,
-        "stream": True if stream else None,
-        "stream_options": {"include_usage": True} if stream and settings.include_usage is not False else None,
-    }
-    sent = messages(system_instructions, input)
-    return with_extras(members, settings, "messages", [encode(message, "a message") for message in sent])
-
-
-def _function(definition: Json) -> Json:
-    if definition.get("type") != "function":
-        raise UserError(
-            f"a tool of type {definition.get('type')!r} is run by the provider and only exists in the Responses API; use "
-            "OpenAIResponsesModel, or leave the tool out"
-        )
-    wanted = ("name", "description", "parameters", "strict")
-    function = {name: definition[name] for name in wanted if definition.get(name) is not None}
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(settings: ModelSettings) -> Any | None:
-    choice = settings.tool_choice
-    if not isinstance(choice, str) or choice in ("auto", "required", "none"):
-        return choice
-    return {"type": "function", "function": {"name": choice}}
-
-
-def _response_format(output_schema: AgentOutputSchemaBase | None) -> Json | None:
-    if output_schema is None or output_schema.is_plain_text():
-        return None
-    schema = {
-        "name": "final_output",
-        "strict": output_schema.is_strict_json_schema(),
-        "schema": output_schema.json_schema(),
-    }
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def messages(system_instructions: str | None, input: str | list[TResponseInputItem]) -> list[Json]:
-    """Return a conversation as chat messages.
-
-    What an assistant said and the calls it made in one turn become one message, as the API wants it. Images and files in
-    a tool's output follow the outputs of that turn in a user's message, since tool messages hold text only. Reasoning is
-    left out, but for what chat models themselves thought since the last message of the user: those that think between
-    calls want it back.
-
-    Raises:
-        UserError: an item or a part has no form in this API.
-    """
-    writer = _Messages(system_instructions)
-    items: Sequence[TResponseInputItem] = [{"role": "user", "content": input}] if isinstance(input, str) else input
-    last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
-    for at, item in enumerate(items):
-        writer.add(item, is_current=at > last)
-    writer.end_turn()
-    return writer.messages
-
-
-class _Messages:
-    """Writes chat messages out of input items, one after another."""
-
-    def __init__(self, system_instructions: str | None) -> None:
-        self.messages: list[Json] = []
-        if system_instructions:
-            self.messages.append({"role": "system", "content": system_instructions})
-        # Invariant: an assistant's message that is still open is also the last of `messages`
-        self._open: Json | None = None
-        self._thought: tuple[str, str] | None = None
-        self._attachments: list[Json] = []
-
-    def add(self, item: TResponseInputItem, *, is_current: bool) -> None:
-        """Append one item; `is_current` says that no message of the user follows it."""
-        kind = item.get("type", "message")
-        if kind == "message" and "role" in item:
-            self._message(item)
-        elif kind == "function_call":
-            self._call(item)
-        elif kind == "function_call_output":
-            self._output(item)
-        elif kind == "reasoning":
-            self._reasoning(item, is_current)
-        else:
-            raise UserError(
-                f"an input item of type {kind!r} has no form in the Chat Completions API; use OpenAIResponsesModel, or "
-                "leave the item out with an input filter"
-            )
-
-    def end_turn(self) -> None:
-        """Close the assistant's message, and send what its tools gave back beside text."""
-        self._open = None
-        if self._attachments:
-            self.messages.append({"role": "user", "content": self._attachments})
-            self._attachments = []
-
-    def _message(self, item: TResponseInputItem) -> None:
-        role, content = item["role"], item.get("content")
-        if role != "assistant":
-            if role not in ("user", "system", "developer"):
-                raise UserError(f"a message must have the role user, system, developer or assistant, got {role!r}")
-            self.end_turn()
-            self._thought = None
-            sent: Any = content if isinstance(content, str) else [_part(part) for part in _list(content, "content")]
-            self.messages.append({"role": role, "content": sent})
-            return
-        texts, refusals = _assistant_texts(content)
-        if self._open is not None and ("content" in self._open or "tool_calls" in self._open):
-            self.end_turn()
-        message = self._assistant()
-        if texts or not refusals:
-            message["content"] = "".join(texts)
-        if refusals:
-            message["refusal"] = "".join(refusals)
-
-    def _assistant(self) -> Json:
-        if self._open is None:
-            self.end_turn()
-            self._open = {"role": "assistant"}
-            self.messages.append(self._open)
-            if self._thought is not None:
-                field, text = self._thought
-                self._open[field] = text
-                self._thought = None
-        return self._open
-
-    def _call(self, item: TResponseInputItem) -> None:
-        if self._thought is not None and self._open is not None and "tool_calls" in self._open:
-            self.end_turn()  # it thought again, so these calls belong to another reply
-        message = self._assistant()
-        calls = message.setdefault("tool_calls", [])
-        # Some servers refuse a message without the member, and OpenAI takes null
-        message.setdefault("content", None)
-        function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
-        calls.append({"id": item.get("call_id"), "type": "function", "function": function})
-
-    def _output(self, item: TResponseInputItem) -> None:
-        self._open = None
-        output = item.get("output")
-        content: Any = output
-        if not isinstance(output, str):
-            parts = [_part(part) for part in _list(output, "output")]
-            content = [part for part in parts if part["type"] == "text"]
-            attached = [part for part in parts if part["type"] != "text"]
-            if attached:
-                name = f"Attached to the output of call {item.get('call_id')}:"
-                self._attachments += [{"type": "text", "text": name}, *attached]
-                content = content or "(see the attachment in the next message)"
-        self.messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
-
-    def _reasoning(self, item: TResponseInputItem, is_current: bool) -> None:
-        made_by = item.get("provider_data")
-        if not is_current or not isinstance(made_by, Mapping):
-            return
-        field = cast("Mapping[str, Any]", made_by).get("field")
-        texts = [
-            part["text"]
-            for part in (*(item.get("summary") or ()), *(item.get("content") or ()))
-            if isinstance(part, dict) and isinstance(cast("Json", part).get("text"), str)
-        ]
-        if field in _REASONING_FIELDS and texts:
-            self._thought = (field, "".join(texts))
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise UserError(f"the {what} of an input item must be a string or a list of parts, got {value!r}")
-    return list(cast("Sequence[Any]", value))
-
-
-def _assistant_texts(content: Any) -> tuple[list[str], list[str]]:
-    """Return the texts and the refusals of an assistant's message."""
-    if content is None or isinstance(content, str):
-        return [content or ""], []
-    texts: list[str] = []
-    refusals: list[str] = []
-    for one in _list(content, "content"):
-        part = as_dict(one)
-        if part.get("type") == "refusal":
-            refusals.append(str(part.get("refusal") or ""))
-        elif part.get("type") in ("output_text", "input_text", "text"):
-            texts.append(str(part.get("text") or ""))
-        else:
-            raise UserError(f"a part of type {part.get('type')!r} of an assistant's message has no form in this API")
-    return texts, refusals
-
-
-def _part(one: Any) -> Json:
-    """Return a part of a message, or of a tool's output, in chat form."""
-    part = as_dict(one)
-    kind = part.get("type")
-    if kind in ("input_text", "output_text", "text"):
-        return {"type": "text", "text": part.get("text") or ""}
-    if kind == "input_image":
-        url = part.get("image_url")
-        if not isinstance(url, str) or not url:
-            raise UserError("an image for the Chat Completions API needs an image_url; it knows no file_id of images")
-        image = {"url": url}
-        if part.get("detail"):
-            image["detail"] = part["detail"]
-        return {"type": "image_url", "image_url": image}
-    if kind == "input_file":
-        if not part.get("file_data") and not part.get("file_id"):
-            raise UserError("a file for the Chat Completions API needs file_data or a file_id; it fetches no file_url")
-        file = {name: part[name] for name in ("file_data", "file_id", "filename") if part.get(name)}
-        return {"type": "file", "file": file}
-    if kind in ("input_audio", "image_url", "file"):
-        return part
-    raise UserError(
-        f"a part of type {kind!r} has no form in the Chat Completions API; expected input_text, input_image, input_file "
-        "or input_audio"
-    )
-
-
-# ---- replies ---------------------------------------------------------------------------------------------------------
-
-_REASONING_FIELDS = ("reasoning_content", "reasoning")
-"""The members that providers put reasoning in: the first as a summary is shown, the second in full."""
-
 
 @attrs.define(eq=False)
 class _Reasoning:
@@ -456,15 +184,15 @@ class ChatStream:
         """Return the reply that a whole chat completion holds."""
         if "choices" not in completion and "error" in completion:
             raise failure("error", completion["error"])
-        choices = _of(completion, "choices", list)
+        choices = _array(completion, "choices")
         if not choices:
             raise ModelBehaviorError("the model's reply has no choices")
         choice = _object(choices[0], "choices[0]")
         message = dict(_object(choice.get("message"), "choices[0].message"))
         calls = message.get("tool_calls")
         if isinstance(calls, list):
-            listed = [_object(call, "a tool call") for call in cast("list[Any]", calls)]
-            message["tool_calls"] = [{**call, "index": at} for at, call in enumerate(listed)]
+            listed: list[Any] = calls
+            message["tool_calls"] = [{**_object(call, "a tool call"), "index": at} for at, call in enumerate(listed)]
         delta = {**choice, "index": 0, "delta": message, "finish_reason": choice.get("finish_reason") or "stop"}
         self._chunk({**completion, "choices": [delta]})
         if not self.completed:
@@ -481,8 +209,7 @@ class ChatStream:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.raw_usage = cast("Json", usage)
-        choices = _of(chunk, "choices", list) or []
-        for one in choices:
+        for one in _array(chunk, "choices"):
             choice = _object(one, "a choice")
             if choice.get("index") not in (0, None):
                 continue  # more than one answer was asked for by extra_args; the first one counts
@@ -507,26 +234,26 @@ class ChatStream:
         self.response.id = _text(chunk, "id")
         self.response.model = _text(chunk, "model")
         self.response.created_at = float(created) if isinstance(created, int | float) else 0.0
-        started = attrs.evolve(self.response, output=[])
+        started = copy(self.response)
+        started.output = []
         self._emit(ResponseCreatedEvent(response=started, sequence_number=self._next()))
 
     def _delta(self, delta: Json) -> None:
-        for field in _REASONING_FIELDS:
+        for field in REASONING_FIELDS:
             thought = _text(delta, field)
             if thought:
                 self._add_reasoning(field, thought)
                 break  # some gateways send the same piece under both names
-        content = delta.get("content")
-        if isinstance(content, list):
-            self._add_parts(cast("list[Any]", content))
-        elif content is not None:
+        if isinstance(delta.get("content"), list):
+            self._add_parts(_array(delta, "content"))
+        else:
             text = _text(delta, "content")
             if text:
                 self._add_text(text, "text")
         refusal = _text(delta, "refusal")
         if refusal:
             self._add_text(refusal, "refusal")
-        for call in _of(delta, "tool_calls", list) or []:
+        for call in _array(delta, "tool_calls"):
             self._add_call(_object(call, "a tool call"))
 
     def _add_parts(self, parts: list[Any]) -> None:
@@ -534,7 +261,7 @@ class ChatStream:
         for one in parts:
             part = _object(one, "a content part")
             if part.get("type") == "thinking":
-                for thought in _of(part, "thinking", list) or []:
+                for thought in _array(part, "thinking"):
                     self._add_reasoning("reasoning_content", _text(_object(thought, "a thought"), "text"))
             elif part.get("type") == "text":
                 self._add_text(_text(part, "text"), "text")
@@ -635,9 +362,9 @@ class ChatStream:
         if call.index is None and call.name:
             call.index = len(self._items)
             self._items.append(call)
-            self._added(call.index, attrs.evolve(call.item("in_progress"), arguments=""))
             arguments = "".join(call.pieces) + arguments  # what came before the name
             call.pieces.clear()
+            self._added(call.index, call.item("in_progress"))
         if arguments:
             call.pieces.append(arguments)
             if call.index is not None:
@@ -812,11 +539,15 @@ def _object(value: Any, what: str) -> Json:
     return cast("Json", value)
 
 
-def _of(source: Json, name: str, kind: type[_T]) -> Any | None:
+def _array(source: Json, name: str) -> list[Any]:
+    """Return a member that is an array, an empty one where it is null or missing."""
     value = source.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise ModelBehaviorError(f"{name} in the model's reply is no {kind.__name__} but {quoted(repr(value))}")
-    return value
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ModelBehaviorError(f"{name} in the model's reply is no array but {quoted(repr(value))}")
+    found: list[Any] = value
+    return found
 
 
 def _text(source: Json, name: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._exceptions import UserError
-from ._defaults import (
+from agentrun._exceptions import UserError
+from agentrun.models._defaults import (
     account,
     default_api,
     get_default_model,
@@ -14,12 +14,13 @@ from ._defaults import (
     set_default_openai_client,
     set_default_openai_key,
 )
-from .interface import Model, ModelProvider
+from agentrun.models.interface import Model, ModelProvider
 
 if TYPE_CHECKING:
     import httpx
 
-    from ._limits import Limits
+    from agentrun.models._limits import Limits
+    from agentrun.models._openai import OpenAIModel
 
 __all__ = [
     "MultiProvider",
@@ -98,11 +99,7 @@ class OpenAIProvider(ModelProvider):
         found = account(self._openai_client, self._base_url, self._api_key, self._organization, self._project)
         key = (name, responses, found)
         if key not in self._models:
-            if responses:
-                from .responses import OpenAIResponsesModel as Found
-            else:
-                from .chat import OpenAIChatCompletionsModel as Found
-            self._models[key] = Found(
+            self._models[key] = _model_class(responses)(
                 name,
                 base_url=found.base_url,
                 api_key=found.api_key,
@@ -120,6 +117,16 @@ class OpenAIProvider(ModelProvider):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r}, use_responses={self._use_responses!r})"
+
+
+def _model_class(responses: bool) -> type[OpenAIModel]:
+    if responses:
+        from agentrun.models.responses import OpenAIResponsesModel
+
+        return OpenAIResponsesModel
+    from agentrun.models.chat import OpenAIChatCompletionsModel
+
+    return OpenAIChatCompletionsModel
 
 
 class MultiProviderMap:
@@ -252,12 +259,13 @@ class MultiProvider(ModelProvider):
             return self.openai_provider.get_model(model_name)
         if prefix in _LATER:
             raise UserError(
-                f"the prefix {prefix + '/'!r} of model {model_name!r} stands for {_LATER[prefix]}, which is not available "
-                "yet; call the provider directly with OpenAIChatCompletionsModel(name, base_url=..., api_key=...)"
+                f"the prefix {prefix + '/'!r} of model {model_name!r} stands for {_LATER[prefix]}, which is not "
+                "available yet; call the provider with OpenAIChatCompletionsModel(name, base_url=..., api_key=...)"
             )
         known = sorted({"openai", *(self.provider_map.get_mapping() if self.provider_map is not None else ())})
         raise UserError(
-            f"the prefix {prefix + '/'!r} of model {model_name!r} stands for no provider; known are {', '.join(known)}. "
+            f"the prefix {prefix + '/'!r} of model {model_name!r} stands for no provider; known are "
+            f"{', '.join(known)}. "
             'add it to a MultiProviderMap, or set unknown_prefix_mode="model_id" to send the name as it is'
         )
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from .._exceptions import ModelBehaviorError
-from .._items import ModelResponse
-from .._usage import Usage
-from . import responses_wire
-from ._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
-from ._sse import SSEParser
+from agentrun._exceptions import ModelBehaviorError
+from agentrun._items import ModelResponse
+from agentrun._usage import Usage
+from agentrun.models import responses_wire
+from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
+from agentrun.models._sse import SSEParser
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._responses import TResponseInputItem, TResponseStreamEvent
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from .interface import ModelTracing
+    from agentrun._handoff import Handoff
+    from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.models.interface import ModelTracing
 
 __all__ = ["OpenAIResponsesModel"]
 
@@ -110,7 +110,7 @@ class OpenAIResponsesModel(OpenAIModel):
             await check_is_stream(exchange, self._limits)
             parser = SSEParser(self._limits)
             stream = responses_wire.ResponsesStream(self._limits, exchange.request_id)
-            while not stream.completed:
+            while True:
                 block = await exchange.read()
                 events, error = stream.events(parser.feed(block) if block else parser.close())
                 if stream.completed:
@@ -119,7 +119,9 @@ class OpenAIResponsesModel(OpenAIModel):
                     yield event
                 if error is not None:
                     raise error
-                if not block and not stream.completed:
+                if stream.completed:
+                    return
+                if not block:
                     raise ModelBehaviorError(
                         f"the model's stream ended without terminal event ({exchange.described()}); the reply is cut"
                     )

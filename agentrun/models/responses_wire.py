@@ -1,8 +1,8 @@
 """The wire of the OpenAI Responses API: requests out of what a run has, replies and events out of JSON. No I/O.
 
 A streamed reply is over with its first terminal event: `response.completed`, or one of `response.failed`,
-`response.incomplete`, `response.cancelled` and `error`, which fail the call. The end of the connection says nothing: HTTP
-cannot tell a reply that was cut from one that is whole.
+`response.incomplete`, `response.cancelled` and `error`, which fail the call. The end of the connection says nothing:
+HTTP cannot tell a reply that was cut from one that is whole.
 
 Source: OpenAI API reference, "Responses" and "Streaming events"; models, "Responses".
 """
@@ -12,18 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from .._codec import WireError, structure_event, structure_response
-from .._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
-from .._responses import Record, Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
-from ._json import EncodedItem, Json, decode_object, encode, encode_request, quoted
+from agentrun._codec import WireError, structure_event, structure_response
+from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
+from agentrun._responses import Record, Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
+from agentrun.models._json import EncodedItem, Json, decode_object, encode, encode_request, quoted
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._responses import TResponseInputItem, TResponseStreamEvent
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from ._limits import Limits
+    from agentrun._handoff import Handoff
+    from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.models._limits import Limits
 
 __all__ = [
     "FAKE_ID",

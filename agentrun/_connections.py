@@ -1,0 +1,216 @@
+"""The HTTP connections of an event loop, and which library they come from.
+
+A user's client, of `httpx` or of `httpx2`, is used as it is and closed by its owner. Without one they are ours:
+
+- They belong to the running event loop, in a run variable. A connection of another loop is never touched, so one model
+  object works in many loops, one after another and in several threads at once.
+- Each is a *slot*: an httpx transport for one connection. A slot serves one request at a time and then goes to the
+  free list of its origin. One pool for all would search all its requests at each step (quadratic), and can close a
+  connection that it has just given away (encode/httpcore 1035 and 1110); a slot can do neither.
+- A slot whose reply was not read to its end is closed, never reused.
+- They are closed when the loop ends. asyncio and trio both close, at the end of a run, the async generators that are
+  still suspended (PEP 525), so each loop has one such generator, whose `finally` closes the idle slots. Finalizers
+  (`__del__`, weakref) would come too late: an asyncio transport can only be closed while its loop runs. A loop that is
+  driven by hand has to call `loop.shutdown_asyncgens()`, as `asyncio.run` does, or `close_idle()` has to be awaited.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import attrs
+
+from agentrun._exceptions import UserError
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["CLOSE_SECONDS", "Connections", "Family", "Slot", "connections_here", "family_of", "own_family"]
+
+CLOSE_SECONDS = 2.0
+"""Closing one connection under a shield; protects a cancel from a TLS peer that says no goodbye."""
+
+_IDLE_SECONDS = 30.0  # how long an idle connection is kept; servers and load balancers drop theirs after 60 s and more
+_IDLE_SLOTS = 64  # how many idle connections a loop keeps, all origins together; the oldest are closed first
+
+
+class Family(Protocol):
+    """What we use of `httpx` or `httpx2`: two modules of the same shape that share no class."""
+
+    AsyncHTTPTransport: type[httpx.AsyncHTTPTransport]
+    Limits: type[httpx.Limits]
+    Request: type[httpx.Request]
+    Timeout: type[httpx.Timeout]
+    HTTPError: type[Exception]
+    TimeoutException: type[Exception]
+    ConnectTimeout: type[Exception]
+    PoolTimeout: type[Exception]
+    ConnectError: type[Exception]
+    UnsupportedProtocol: type[Exception]
+    LocalProtocolError: type[Exception]
+    ProxyError: type[Exception]
+    StreamError: type[Exception]
+
+
+def family_of(client: object) -> Family:
+    """Return the module that `client` belongs to, by the class it derives from.
+
+    Raises:
+        UserError: it is no async client of the httpx family.
+    """
+    for cls in type(client).__mro__:
+        root = cls.__module__.partition(".")[0]
+        if root in ("httpx", "httpx2") and cls.__name__ == "AsyncClient":
+            return cast("Family", sys.modules[root])  # the two modules have no common type
+    raise UserError(
+        "http_client must be an async client of the httpx family (httpx.AsyncClient, httpx2.AsyncClient, a subclass), "
+        f"got {type(client).__module__}.{type(client).__qualname__}"
+    )
+
+
+@cache
+def own_family() -> Family:
+    """Return httpx with all that it loads at its first request, some 0.2 s that no event loop should wait for."""
+    import httpx
+
+    httpx.AsyncHTTPTransport(verify=_bare_context(), trust_env=False)
+    return cast("Family", httpx)
+
+
+@attrs.define(eq=False)
+class Slot:
+    """One transport for one connection, idle since `idle_since` on the loop's clock."""
+
+    transport: httpx.AsyncHTTPTransport
+    origin: str
+    idle_since: float = 0.0
+
+    async def aclose(self) -> None:
+        """Close the connection; gives up after a while, and then drops it."""
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            try:
+                await self.transport.aclose()
+            except (OSError, own_family().HTTPError):
+                pass  # a broken connection cannot say goodbye; its socket is closed all the same
+
+
+@attrs.define(eq=False)
+class Connections:
+    """The idle slots of one event loop, by origin, the one used last at the end."""
+
+    idle: dict[str, list[Slot]] = attrs.field(factory=dict[str, list[Slot]])
+    proxies: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
+    guard: AsyncGenerator[None, None] | None = None
+    closed: bool = False
+
+    async def take(self, origin: str, family: Family) -> Slot:
+        """Return a slot for `origin` that nobody else uses: the one that became idle last, or a new one."""
+        await self._reap(anyio.current_time() - _IDLE_SECONDS)
+        slots = self.idle.get(origin)
+        if slots:
+            return slots.pop()
+        if origin not in self.proxies:
+            self.proxies[origin] = _proxy_for(origin)
+        proxy = self.proxies[origin]
+        secure = origin.startswith("https:") or (proxy is not None and not proxy.startswith("http:"))
+        context = await anyio.to_thread.run_sync(_shared_context) if secure else _bare_context()
+        # httpx closes an idle connection by itself only when it is asked for another one, so our own clock decides
+        limits = family.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+        return Slot(family.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy), origin)
+
+    async def give_back(self, slot: Slot) -> None:
+        """Keep `slot`, whose connection is at rest, for the next request."""
+        if self.closed:
+            await slot.aclose()
+            return
+        slot.idle_since = anyio.current_time()
+        self.idle.setdefault(slot.origin, []).append(slot)
+        await self._reap(slot.idle_since - _IDLE_SECONDS)
+
+    async def _reap(self, before: float) -> None:
+        """Close what has been idle since `before` or longer, and the oldest slots past the number we keep."""
+        surplus = sum(map(len, self.idle.values())) - _IDLE_SLOTS
+        for origin in list(self.idle):
+            slots = self.idle[origin]
+            old = [slot for slot in slots if slot.idle_since <= before]
+            if surplus > len(old):
+                old = slots[:surplus]
+            if old:
+                del slots[: len(old)]
+                surplus -= len(old)
+                if not slots:
+                    del self.idle[origin]
+                for slot in old:
+                    await slot.aclose()
+
+    async def close_idle(self, origin: str | None = None) -> None:
+        """Close the idle slots of `origin`, or all of them."""
+        names = list(self.idle) if origin is None else [origin]
+        for slot in [slot for name in names for slot in self.idle.pop(name, [])]:
+            await slot.aclose()
+
+
+async def _closed_with_the_loop(connections: Connections) -> AsyncGenerator[None, None]:
+    """Stay suspended until the event loop ends and closes its generators, then close the idle connections."""
+    try:
+        yield
+    finally:
+        connections.closed = True
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await connections.close_idle()
+
+
+_connections: anyio.lowlevel.RunVar[Connections] = anyio.lowlevel.RunVar("agentrun http connections")
+
+
+async def connections_here() -> Connections:
+    connections = _connections.get(None)
+    if connections is None:
+        connections = Connections()
+        connections.guard = _closed_with_the_loop(connections)
+        _connections.set(connections)
+        await connections.guard.__anext__()  # from here on the loop knows the generator
+    return connections
+
+
+_context_lock = threading.Lock()
+
+
+@cache
+def _make_shared_context() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def _shared_context() -> ssl.SSLContext:
+    """Return the TLS context of this process; reading the trust store takes some 30 ms, so it is made once."""
+    with _context_lock:
+        return _make_shared_context()
+
+
+@cache
+def _bare_context() -> ssl.SSLContext:
+    """Return a context that trusts nobody, for transports that never speak TLS."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _proxy_for(origin: str) -> str | None:
+    """Return the proxy that the environment names for `origin`, as httpx would find it."""
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    parts = urlsplit(origin)
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"

@@ -1,0 +1,84 @@
+"""What the failure of a request over HTTP says about another attempt."""
+
+from __future__ import annotations
+
+from agentrun._exceptions import AgentsException, ModelStatusError, ModelTimeoutError, ModelTransportError
+from agentrun._http import error_said, error_type
+from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest, ModelRetryNormalizedError
+
+__all__ = ["retry_advice"]
+
+_LONGEST_WAIT = 60.0  # a longer Retry-After is for the caller to wait, not for a run
+
+
+def retry_advice(request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
+    """Return whether and when a failed request may be sent again; None for what is no failure of HTTP.
+
+    It is safe when nothing was sent, when the status says that nothing was done, and when the connection broke before
+    the reply began. It is not when a reply had begun, and a whole reply may exist when a deadline passed.
+    """
+    error = request.error
+    if isinstance(error, ModelStatusError):
+        return _status_advice(error)
+    if isinstance(error, ModelTimeoutError):
+        # Before the first event nothing was delivered; only a conversation at the provider may have grown by it
+        safe = error.limit == "connect" or (error.limit == "first_event" and request.conversation_id is None)
+        return ModelRetryAdvice(
+            suggested=safe,
+            replay_safety="safe" if safe else "unsafe",
+            reason=f"the {error.limit} limit passed",
+            normalized=_normalized(error, is_timeout=True),
+            response_started=error.limit == "idle",
+        )
+    if isinstance(error, ModelTransportError):
+        return ModelRetryAdvice(
+            suggested=not error.response_started,
+            replay_safety="unsafe" if error.response_started else "safe",
+            reason="the connection broke" if error.request_sent else "nothing was sent",
+            normalized=_normalized(error, is_network_error=True),
+            response_started=error.response_started,
+        )
+    return None
+
+
+def _status_advice(error: ModelStatusError) -> ModelRetryAdvice:
+    status, wait = error.status, error.retry_after
+    code = error_said(error.body)[0] or None
+    suggested = status in (408, 409, 429) or status >= 500
+    reason = f"status {status}"
+    asked = error.headers.get("x-should-retry", "").strip().lower()
+    if asked in ("true", "false"):
+        suggested, reason = asked == "true", f"the provider sent x-should-retry: {asked}"
+    elif code == "insufficient_quota" or error_type(error.body) == "insufficient_quota":
+        suggested, reason = False, "the quota is used up"
+    if suggested and wait is not None and wait > _LONGEST_WAIT:
+        suggested, reason = False, f"the provider asks to wait {wait:g} s, longer than a run waits"
+    return ModelRetryAdvice(
+        suggested=suggested,
+        retry_after=wait,
+        replay_safety="safe",
+        reason=reason,
+        normalized=_normalized(error, status_code=status, code=code, request_id=error.request_id, retry_after=wait),
+        response_started=True,
+    )
+
+
+def _normalized(
+    error: AgentsException,
+    *,
+    status_code: int | None = None,
+    code: str | None = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+    is_network_error: bool = False,
+    is_timeout: bool = False,
+) -> ModelRetryNormalizedError:
+    return ModelRetryNormalizedError(
+        status_code=status_code,
+        error_code=code,
+        message=str(error),
+        request_id=request_id,
+        retry_after=retry_after,
+        is_network_error=is_network_error,
+        is_timeout=is_timeout,
+    )
