@@ -29,6 +29,7 @@ from agentrun._schema import (
     StructureError,
     compile_fields,
     describe,
+    evaluated,
     own_docstring,
     parse_json,
     split_metadata,
@@ -487,9 +488,4 @@ class _Resolver:
     def _evaluate(self, annotation: Any) -> Any:
         if annotation is inspect.Signature.empty or annotation is None:
             return annotation
-
-        def holder() -> None: ...
-
-        # get_type_hints also resolves strings inside, as in list["Item"].
-        holder.__annotations__ = {"value": annotation}
-        return typing.get_type_hints(holder, globalns={}, localns=self.names, include_extras=True)["value"]
+        return evaluated(annotation, {}, self.names)

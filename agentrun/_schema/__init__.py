@@ -33,6 +33,7 @@ from agentrun._schema.core import (
     NoSchemaError,
     Rule,
     as_is,
+    evaluated,
     split_metadata,
     type_name,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "compile_fields",
     "compile_type",
     "describe",
+    "evaluated",
     "json_schema",
     "own_docstring",
     "parse_json",

@@ -10,6 +10,7 @@ import enum
 import math
 import pathlib
 import re
+import sys
 import types
 import typing
 import uuid
@@ -327,6 +328,28 @@ class Compiler:
             return typing.get_type_hints(cls, localns=names, include_extras=True)
         except NameError as exc:
             raise NoSchemaError(cls, "", f"its annotations name {exc.name!r}, which is not defined there") from exc
+
+    def alias_value(self, alias: Any) -> Any:
+        """Return what a type alias stands for, with the strings in it resolved where it was made."""
+        module = sys.modules.get(alias.__module__)
+        names = _Names({alias.__name__: alias}, self._lookup)
+        try:
+            return evaluated(alias.__value__, {} if module is None else vars(module), names)
+        except NameError as exc:
+            raise NoSchemaError(alias, "", f"it names {exc.name!r}, which is not defined there") from exc
+
+
+def evaluated(annotation: Any, global_names: Mapping[str, Any], local_names: Mapping[str, Any]) -> Any:
+    """Return an annotation as a type: strings, also those inside as in `list["Item"]`, are evaluated.
+
+    Raises:
+        NameError: it uses a name that neither mapping has.
+    """
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"value": annotation}
+    return typing.get_type_hints(holder, dict(global_names), local_names, include_extras=True)["value"]
 
 
 class _Names(dict[str, Any]):

@@ -159,7 +159,7 @@ def _transparent(compiler: Compiler, tp: Any, where: str) -> Node | None:
     alias = origin if origin is not None else tp
     if type(alias).__name__ != "TypeAliasType":
         return None
-    value = alias.__value__
+    value = compiler.alias_value(alias)
     if origin is not None:
         value = substitute(value, dict(zip(alias.__type_params__, typing.get_args(tp), strict=False)))
     return compiler.named(tp, type_name(tp), lambda: compiler.node(value, where), inline=True)
