@@ -89,6 +89,11 @@ def _optional_function(instance: object, attribute: attrs.Attribute[Any], value:
         raise TypeError(f"{_named(instance)}: {attribute.name} must be a function or None, got {value!r}")
 
 
+def _failure_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and value is not IMPLICIT_FAILURE and not callable(value):
+        raise TypeError(f"{_named(instance)}: failure_error_function must be a function or None, got {value!r}")
+
+
 def _bool_or_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, bool) and not callable(value):
         raise TypeError(f"{_named(instance)}: {attribute.name} must be True, False or a function, got {value!r}")
@@ -189,7 +194,7 @@ class FunctionTool:
     """Whether its body is a sync function, which runs in a worker thread and can only be asked to stop."""
     nests_run: bool = attrs.field(default=False, kw_only=True)
     """Whether it runs an agent of its own."""
-    on_failure: OnFailure = attrs.field(default=None, kw_only=True)
+    on_failure: OnFailure = attrs.field(default=None, kw_only=True, validator=_failure_function)
     """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
     _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function")
 
@@ -226,7 +231,7 @@ class FunctionTool:
         return self._function
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the tool as a member of a request's `tools`; the schemas in it are the tool's own: do not change them."""
+        """Return the tool as a member of a request's `tools`; the schemas in it are its own, so do not change them."""
         found: dict[str, Any] = {
             "type": "function",
             "name": self.name,
@@ -453,8 +458,13 @@ def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> T
 
     async def invoke_in_thread(context: ToolContext[Any], arguments: str) -> Any:
         positional, keywords = structure(context, arguments)
-        # A partial, because the tool may have a parameter that is called `context` as well.
-        found: Any = await run_in_thread(functools.partial(function, *positional, **keywords), context=context)
+
+        # A function of its own, because the tool may have a parameter that is called `context` as well. What it returns
+        # is boxed, because trio takes no coroutine from a thread.
+        def body() -> tuple[Any]:
+            return (function(*positional, **keywords),)
+
+        (found,) = await run_in_thread(body, context=context)
         # A sync function may still hand back something to wait for: a lambda, or a decorator that is not async itself.
         return await found if inspect.isawaitable(found) else found
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentrun._settings import MaybeAwaitable
 
 
-def _config(kind: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+def _config_of(kind: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         name = f"{type(instance).__name__}.{attribute.name}"
         if not isinstance(value, Mapping):
@@ -109,7 +109,7 @@ class CodeInterpreterTool:
     Source: tools, "Hosted tools".
     """
 
-    tool_config: Mapping[str, Any] = attrs.field(validator=_config("code_interpreter"))
+    tool_config: Mapping[str, Any] = attrs.field(validator=_config_of("code_interpreter"))
     """The tool in the provider's own form, with its `container`."""
 
     name: ClassVar[str] = "code_interpreter"
@@ -126,7 +126,7 @@ class ImageGenerationTool:
     Source: tools, "Hosted tools".
     """
 
-    tool_config: Mapping[str, Any] = attrs.field(validator=_config("image_generation"))
+    tool_config: Mapping[str, Any] = attrs.field(validator=_config_of("image_generation"))
     """The tool in the provider's own form."""
 
     name: ClassVar[str] = "image_generation"
@@ -170,7 +170,7 @@ class HostedMCPTool:
     Source: MCP, "Hosted MCP tools".
     """
 
-    tool_config: Mapping[str, Any] = attrs.field(validator=_config("mcp"))
+    tool_config: Mapping[str, Any] = attrs.field(validator=_config_of("mcp"))
     """The tool in the provider's own form, with its `server_label`."""
     on_approval_request: MCPToolApprovalFunction | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.is_callable())

@@ -64,7 +64,7 @@ from agentrun._tool_output import (
 
 if TYPE_CHECKING:
     from agentrun._agent import AgentBase
-    from agentrun._context import RunContextWrapper
+    from agentrun._context import RunContextWrapper, ToolContext
     from agentrun._items import RunItem, ToolApprovalItem
     from agentrun._settings import MaybeAwaitable
 
@@ -116,6 +116,7 @@ __all__ = [
     "failure_output",
     "function_tool",
     "tool_error_message",
+    "tool_failure_output",
     "tool_namespace",
     "tool_output_to_wire",
     "tools_to_wire",
@@ -170,6 +171,17 @@ class StopAtTools(TypedDict):
 
     stop_at_tool_names: list[str]
     """Names, or names with a namespace before them."""
+
+
+async def tool_failure_output(tool: FunctionTool, context: ToolContext[Any], error: Exception) -> Any:
+    """Return the output that the tool's failure function makes of `error`, for failures `on_invoke_tool` cannot see.
+
+    Raises:
+        Exception: `error` itself, when the tool has no failure function; else whatever that function raises.
+    """
+    if tool.on_failure is None:
+        raise error
+    return await failure_output(context, error, tool.on_failure)
 
 
 async def enabled_tools(tools: Sequence[Tool], context: RunContextWrapper[Any], agent: AgentBase[Any]) -> list[Tool]:

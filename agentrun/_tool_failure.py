@@ -142,8 +142,6 @@ async def failure_output(
         return await text if inspect.isawaitable(text) else text
     default_message = default_tool_error_function(context, error)
     formatter = context.run_config.tool_error_formatter if context.run_config is not None else None
-    if formatter is None:
-        return default_message
     return await tool_error_message(
         formatter,
         ToolErrorFormatterArgs(

@@ -44,15 +44,6 @@ class ToolOrigin:
     agent_tool_name: str | None = None
     """The name the model knows that agent by."""
 
-    def to_json_dict(self) -> dict[str, str]:
-        """Return the fields that are set as JSON-ready values."""
-        found = {"type": self.type.value}
-        for name in ("mcp_server_name", "agent_name", "agent_tool_name"):
-            value: str | None = getattr(self, name)
-            if value is not None:
-                found[name] = value
-        return found
-
 
 def _of_type(name: str) -> Any:
     return attrs.field(default=name, kw_only=True, validator=attrs.validators.in_((name,)))
