@@ -117,7 +117,7 @@ def chat_conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[str | None
             if content:
                 items.append({"type": "message", "role": role, "content": content})
             for call in message.get("tool_calls") or ():
-                function = call.get("function") or {}
+                function: dict[str, Any] = call.get("function") or {}
                 items.append(
                     {
                         "type": "function_call",

@@ -124,14 +124,14 @@ class _Asked:
         return await model.get_response(**self.arguments())
 
     def stream(self, model: Model) -> AsyncIterator[Any]:
-        stream = model.stream_response(**self.arguments())
+        stream: Any = model.stream_response(**self.arguments())
         if not hasattr(stream, "__aiter__"):
             if inspect.iscoroutine(stream):
                 stream.close()
             raise _Broken(
                 f"stream_response returned {stream!r}; it must return an async iterator without being awaited"
             )
-        return aiter(stream)
+        return cast("AsyncIterator[Any]", aiter(stream))
 
 
 _Rule: TypeAlias = Callable[[Model, _Asked], Awaitable[None]]
@@ -163,6 +163,7 @@ async def _kept(name: str, rule: _Rule, model: Model, asked: _Asked) -> None:
         raise BrokenRule(name, f"the model failed: {exc!r}; it must answer every call of the check") from exc
     except ExceptionGroup as group:
         raise BrokenRule(name, f"calls made at once failed: {group.exceptions!r}") from group
+    left: list[str | None] = []
     for _ in range(5):  # a task that was told to end needs a step or two
         left = [task.name for task in anyio.get_running_tasks() if task.id not in before]
         if not left:

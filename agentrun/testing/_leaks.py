@@ -7,11 +7,12 @@ import sys
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from types import AsyncGeneratorType, TracebackType
+from typing import Any, Protocol, Self, TypeAlias, cast
 
 import anyio
 
+_Generator: TypeAlias = "AsyncGeneratorType[Any, Any]"
 _Hook: TypeAlias = Callable[[AsyncGenerator[Any, Any]], None]
 
 
@@ -105,7 +106,7 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
         left = [f"task {task.name!r}" for task in anyio.get_running_tasks() if task.id not in self._tasks]
         left += [str(one.message) for one in resources]
         left += self._dropped
-        alive = [generator for ref in self._generators if (generator := ref()) is not None]
+        alive = [cast("_Generator", found) for ref in self._generators if (found := ref()) is not None]
         left += [
             f"async generator {_name(one)} is neither finished nor closed" for one in alive if one.ag_frame is not None
         ]

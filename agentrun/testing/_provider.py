@@ -74,14 +74,13 @@ class Conversation:
         names: dict[str, str] = {}
         found: dict[str, Any] = {}
         for item in self.items:
-            match item.get("type"):
-                case "function_call":
-                    names[str(item.get("call_id"))] = str(item.get("name"))
-                case "function_call_output":
-                    call_id = str(item.get("call_id"))
-                    found[names.get(call_id, call_id)] = item.get("output")
-                case _ if item.get("role") == "user":
-                    found.clear()
+            if item.get("type") == "function_call":
+                names[str(item.get("call_id"))] = str(item.get("name"))
+            elif item.get("type") == "function_call_output":
+                call_id = str(item.get("call_id"))
+                found[names.get(call_id, call_id)] = item.get("output")
+            elif item.get("role") == "user":
+                found.clear()
         return found
 
     def last_user_text(self) -> str:
@@ -95,8 +94,8 @@ class Conversation:
 def _text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
-    parts = cast("list[Any]", content) if isinstance(content, list) else []
-    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+    parts = cast("list[dict[str, Any]]", content) if isinstance(content, list) else []
+    return "".join(str(part.get("text") or "") for part in parts)
 
 
 def conversation_of(body: Mapping[str, Any]) -> Conversation:
@@ -487,7 +486,7 @@ def _wires(exchange: _Exchange, reply: Reply) -> Iterator[dict[str, Any]]:
     finished = _finished(exchange, reply)
     if not exchange.chat:
         return event_wires(finished)
-    options = exchange.request.body.get("stream_options") or {}
+    options: dict[str, Any] = exchange.request.body.get("stream_options") or {}
     return chat_chunks(finished, include_usage=bool(options.get("include_usage")))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -59,8 +59,11 @@ async def settle(step: ModelStep, call: Any, number: int, default_usage: Usage |
     return Reply(step, step.items(), usage.copy(), response_id)
 
 
-def _same(source: Any) -> Any:
-    return lambda _call: source
+def _same(source: Any) -> Callable[[Any], Any]:
+    def give(call: Any) -> Any:
+        return source
+
+    return give
 
 
 def _layered(outer: ModelStep, inner: ModelStep) -> ModelStep:
@@ -154,7 +157,7 @@ class EventSource:
     __slots__ = ("_events", "_is_async")
 
     def __init__(self, source: Any, call: Any) -> None:
-        events = source(call) if callable(source) else source
+        events: Any = source(call) if callable(source) else source
         self._is_async = isinstance(events, AsyncIterable)
         self._events: Any = aiter(cast("AsyncIterable[Any]", events)) if self._is_async else iter(events)
 
@@ -232,7 +235,7 @@ def event_wires(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     def event(kind: str, **fields: Any) -> dict[str, Any]:
         return {"type": kind, **fields, "sequence_number": next(numbers)}
 
-    started = {**response, "status": "in_progress", "output": [], "usage": None}
+    started: dict[str, Any] = {**response, "status": "in_progress", "output": [], "usage": None}
     yield event("response.created", response=started)
     yield event("response.in_progress", response=started)
     for index, item in enumerate(response["output"]):
@@ -263,7 +266,7 @@ def _opened(item: dict[str, Any], item_id: str, index: int) -> tuple[dict[str, A
             text = item.get("input") or ""
             return {**item, "input": ""}, _text("response.custom_tool_call_input", text, at, {**at, "input": text})
         case "reasoning":
-            empty = {**item, "summary": []}
+            empty: dict[str, Any] = {**item, "summary": []}
             if item.get("content"):
                 empty["content"] = []
             return empty, _reasoning(item, at)

@@ -209,8 +209,9 @@ class _Maker:
         first = max(lows) if lows else min(0, min(highs, default=0))
         last = min(highs) if highs else max(first, 0) + 40
         if first > last:
-            if not whole and (low is not None or above is not None) and (high is not None or below is not None):
-                return (float(above if low is None else low) + float(below if high is None else high)) / 2
+            least, most = above if low is None else low, below if high is None else high
+            if not whole and least is not None and most is not None and least <= most:
+                return (float(least) + float(most)) / 2
             raise UserError(f"no number fits the schema {dict(schema)!r}")
         value = self._random.randint(first, min(last, first + 1000)) * step
         return int(value) if whole else value

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.lowlevel
 import attrs
 
 from agentrun._codec import structure_event
-from agentrun._exceptions import ModelStatusError
+from agentrun._exceptions import ModelStatusError, UserError
 from agentrun._items import ModelResponse
 from agentrun._usage import Usage
 from agentrun.models.interface import Model, ModelTracing
@@ -178,7 +178,7 @@ class PlayedModel(Model):
         source = EventSource(_event_values(reply) if step.stream_events is None else step.stream_events, call)
         try:
             async for one in source:
-                event = structure_event(one) if isinstance(one, dict) else one
+                event = structure_event(cast("dict[str, Any]", one)) if isinstance(one, dict) else one
                 await pace.wait_turn(event.type)
                 yield event
             await pace.wait_end()
@@ -226,14 +226,16 @@ class ScriptedModel(PlayedModel):
 
         Args:
             steps: one per expected call.
-            emit_traces: make a generation span round each call, as the models that talk to providers do.
+            emit_traces: make a generation span round each call; refused, as this version has no tracing.
             default_usage: the tokens of every reply whose step names none.
 
         Raises:
             InvalidModelStep: a step is none; nothing was called yet.
+            UserError: `emit_traces` is set.
         """
         super().__init__(default_usage=default_usage)
-        self._emit_traces = emit_traces
+        if emit_traces:
+            raise UserError("emit_traces=True needs tracing, which this version does not have; leave it False")
         self._script = Script(steps)
         self._calls: list[ModelCall] = []
 

@@ -33,7 +33,7 @@ Step: TypeAlias = Any
 """A `ModelStep`, a sequence of output items, a `ModelResponse`, a text, an exception, a dict of `ModelStep` fields, or
 a function of the call, sync or async, that returns one of these."""
 
-EventSource: TypeAlias = "Sequence[Any] | Callable[[Any], Iterable[Any] | AsyncIterable[Any]]"
+Events: TypeAlias = "Sequence[Any] | Callable[[Any], Iterable[Any] | AsyncIterable[Any]]"
 """Stream events, as values or wire dicts, or a function of the call that yields them."""
 
 Reason: TypeAlias = Literal["type", "item", "field", "conflict"]
@@ -143,7 +143,7 @@ class ModelStep:
     """Raised instead of a reply, or after `after` events of it."""
     responder: Callable[[Any], Any] | None = None
     """Decides the reply when the call is made."""
-    stream_events: EventSource | None = None
+    stream_events: Events | None = None
     """The exact events of the stream, in place of those made from `output`."""
     retry_advice: ModelRetryAdvice | None = None
     """What `get_retry_advice` says of `error`."""
@@ -204,7 +204,7 @@ class ModelStep:
     @classmethod
     def stream(  # all but one are keywords
         cls,
-        events: EventSource,
+        events: Events,
         *,
         output: Sequence[Any] = (),
         usage: Usage | None = None,
@@ -353,7 +353,7 @@ def assistant_message(text: str, *, item_id: str = "scripted-message") -> TRespo
 
     Source: testing, "assistant_message".
     """
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return structure_item(
         {"id": item_id, "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     )
@@ -416,7 +416,7 @@ def as_output_item(item: Any) -> TResponseOutputItem:
     if isinstance(item, Mapping):
         return structure_item(dict(cast("Mapping[str, Any]", item)))
     if isinstance(getattr(item, "type", None), str):
-        return item
+        return cast("TResponseOutputItem", item)  # what else it must have, only its reader can say
     raise TypeError(f"an output item must be a value with a type, a dict or a text, got {item!r}")
 
 

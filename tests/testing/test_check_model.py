@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -78,7 +78,7 @@ def _events_with(change: Change) -> Callable[[Any], Any]:
 
     async def stream(call: Any) -> AsyncIterator[Any]:
         good = ScriptedModel([[assistant_message("some words"), function_call("f", {}, call_id="c")]])
-        arguments = {**attrs.asdict(call, recurse=False), "tools": [], "handoffs": []}
+        arguments: dict[str, Any] = {**attrs.asdict(call, recurse=False), "tools": [], "handoffs": []}
         del arguments["streamed"]
         events = [unstructure(event) async for event in good.stream_response(**arguments)]
         for event in change(events) or events:
@@ -181,12 +181,12 @@ CALL = function_call("f", {}, call_id="c")
     ("value", "message"),
     [
         ("text", "must return a ModelResponse"),
-        (attrs.evolve(GOOD, output=()), "must be a list"),
-        (attrs.evolve(GOOD, output=[object()]), "has no type"),
+        (attrs.evolve(GOOD, output=cast("Any", ())), "must be a list"),
+        (attrs.evolve(GOOD, output=[cast("Any", object())]), "has no type"),
         (attrs.evolve(GOOD, output=[CALL, CALL]), "one of its own"),
-        (attrs.evolve(GOOD, usage=None), "must be a Usage"),
+        (attrs.evolve(GOOD, usage=cast("Any", None)), "must be a Usage"),
         (attrs.evolve(GOOD, usage=Usage(requests=1, input_tokens=-1)), "usage.input_tokens is -1"),
-        (attrs.evolve(GOOD, response_id=7), "response_id is 7"),
+        (attrs.evolve(GOOD, response_id=cast("Any", 7)), "response_id is 7"),
     ],
 )
 async def test_broken_responses_are_named(value: Any, message: str) -> None:
@@ -217,8 +217,11 @@ async def test_a_stream_that_cannot_be_closed_is_named() -> None:
         async def __anext__(self) -> Any:
             return object()
 
+    def stream(**named: Any) -> Any:
+        return Endless()
+
     with pytest.raises(BrokenRule, match=r"no aclose\(\)"):
-        await check_model(Custom(stream=lambda **named: Endless()), skip=RULES[:4])
+        await check_model(Custom(stream=stream), skip=RULES[:4])
 
 
 async def test_a_stream_that_closes_slowly_or_swallows_its_cancellation_is_named() -> None:
@@ -263,7 +266,7 @@ async def test_a_model_that_cannot_be_shared_is_named() -> None:
     busy = anyio.Lock()
 
     @asynccontextmanager
-    async def only_one() -> AsyncIterator[None]:
+    async def only_one() -> AsyncGenerator[None, None]:
         if busy.locked():
             raise ModelTransportError("one at a time")
         async with busy:

@@ -25,7 +25,7 @@ from agentrun.testing import (
 
 
 def arguments(input: Any = "hi", **changes: Any) -> dict[str, Any]:
-    given = {
+    defaults: dict[str, Any] = {
         "system_instructions": None,
         "input": input,
         "model_settings": ModelSettings(),
@@ -37,7 +37,7 @@ def arguments(input: Any = "hi", **changes: Any) -> dict[str, Any]:
         "conversation_id": None,
         "prompt": None,
     }
-    return {**given, **changes}
+    return {**defaults, **changes}
 
 
 async def whole(model: Model, input: Any = "hi", **changes: Any) -> Any:
@@ -228,7 +228,7 @@ SCHEMAS: list[dict[str, Any]] = [
 @given(seed=st.integers(0, 10_000))
 def test_values_are_valid_and_the_seed_decides_them(schema: dict[str, Any], seed: int) -> None:
     value = schema_value(schema, seed=seed)
-    jsonschema.Draft202012Validator(schema).validate(value)
+    jsonschema.validate(value, schema, jsonschema.Draft202012Validator)
     assert schema_value(schema, seed=seed) == value
 
 

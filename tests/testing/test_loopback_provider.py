@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,7 +31,7 @@ CHAT = "/v1/chat/completions"
 
 
 @asynccontextmanager
-async def client_of(provider: LoopbackProvider) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(provider: LoopbackProvider) -> AsyncGenerator[httpx.AsyncClient, None]:
     """In memory, so on virtual time."""
     transport = httpx.ASGITransport(app=provider)
     async with httpx.AsyncClient(transport=transport, base_url="http://provider") as client:
@@ -108,7 +108,12 @@ async def test_chat_completions_are_answered_whole() -> None:
 async def test_chat_completions_are_streamed(include_usage: bool) -> None:
     calls = [function_call("f", {"text": "x" * 30}, call_id="c1"), function_call("g", {}, call_id="c2")]
     provider = LoopbackProvider([[assistant_message("Let me see"), *calls]])
-    body = {"model": "m", "messages": [], "stream": True, "stream_options": {"include_usage": include_usage}}
+    body: dict[str, Any] = {
+        "model": "m",
+        "messages": [],
+        "stream": True,
+        "stream_options": {"include_usage": include_usage},
+    }
     async with client_of(provider) as client:
         seen = sse((await client.post(CHAT, json=body)).text)
     assert all(name is None for name, _ in seen)
@@ -220,8 +225,12 @@ async def test_delays_and_gates_hold_replies_back() -> None:
 
 
 async def test_exact_events_go_out_in_the_format_of_the_request() -> None:
-    chunk = {"id": "x", "object": "chat.completion.chunk", "choices": []}
-    whole = {"type": "response.completed", "sequence_number": 0, "response": {"id": "r", "output": [], "usage": None}}
+    chunk: dict[str, Any] = {"id": "x", "object": "chat.completion.chunk", "choices": []}
+    whole: dict[str, Any] = {
+        "type": "response.completed",
+        "sequence_number": 0,
+        "response": {"id": "r", "output": [], "usage": None},
+    }
     provider = LoopbackProvider([ModelStep.stream([chunk]), ModelStep.stream([whole])])
     async with client_of(provider) as client:
         assert sse((await client.post(CHAT, json={"stream": True})).text) == [
@@ -247,8 +256,8 @@ async def test_literal_replies_may_be_anything() -> None:
 
 
 def test_a_conversation_reads_the_same_from_both_formats() -> None:
-    tools = [{"type": "function", "name": "f", "parameters": {}}, {"type": "web_search"}]
-    responses = {
+    tools: list[Any] = [{"type": "function", "name": "f", "parameters": {}}, {"type": "web_search"}]
+    responses: dict[str, Any] = {
         "instructions": "be nice",
         "tools": tools,
         "input": [
@@ -258,7 +267,7 @@ def test_a_conversation_reads_the_same_from_both_formats() -> None:
         ],
     }
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    chat = {
+    chat: dict[str, Any] = {
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
         "messages": [
             {"role": "system", "content": "be nice"},
@@ -268,7 +277,7 @@ def test_a_conversation_reads_the_same_from_both_formats() -> None:
         ],
     }
     read = conversation_of(responses)
-    assert read == conversation_of(chat) == Conversation("be nice", responses["input"], ["f"])  # type: ignore[arg-type]
+    assert read == conversation_of(chat) == Conversation("be nice", responses["input"], ["f"])
     assert read.outputs() == {"f": "sunny"}
     assert read.last_user_text() == "weather?"
     plain = conversation_of({"input": "hi"})

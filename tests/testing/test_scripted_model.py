@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from agentrun._codec import unstructure
-from agentrun._exceptions import ModelStatusError
+from agentrun._exceptions import ModelStatusError, UserError
 from agentrun._items import ModelResponse
 from agentrun._responses import InputTokensDetails
 from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
@@ -33,7 +33,7 @@ from agentrun.testing import (
 
 
 def arguments(input: Any = "hi", **changes: Any) -> dict[str, Any]:
-    given = {
+    defaults: dict[str, Any] = {
         "system_instructions": None,
         "input": input,
         "model_settings": ModelSettings(),
@@ -45,7 +45,7 @@ def arguments(input: Any = "hi", **changes: Any) -> dict[str, Any]:
         "conversation_id": None,
         "prompt": None,
     }
-    return {**given, **changes}
+    return {**defaults, **changes}
 
 
 async def whole(model: Model, input: Any = "hi", **changes: Any) -> Any:
@@ -133,9 +133,17 @@ def test_extend_appends_all_steps_or_none() -> None:
 
 
 async def test_a_responder_that_returns_no_step_is_refused_when_called() -> None:
-    model = ScriptedModel([lambda call: 42])
+    def wrong(call: ModelCall) -> Any:
+        return 42
+
+    model = ScriptedModel([wrong])
     with pytest.raises(InvalidModelStep):
         await whole(model)
+
+
+def test_traces_are_refused_as_long_as_there_are_none() -> None:
+    with pytest.raises(UserError, match="emit_traces=True"):
+        ScriptedModel(emit_traces=True)
 
 
 # The end of the script
@@ -165,8 +173,7 @@ async def test_steps_that_are_left_fail_assert_complete() -> None:
 
 async def test_calls_are_snapshots() -> None:
     model = ScriptedModel(["a", "b"])
-    assert model.first_call is None
-    assert model.last_call is None
+    assert (model.first_call, model.last_call) == (None, None)
     items: list[Any] = [{"role": "user", "content": [{"type": "input_text", "text": "one"}]}]
     settings = ModelSettings(metadata={"k": "v"})
     tools: list[Any] = []
@@ -291,9 +298,7 @@ async def test_delays_come_before_events_and_whole_replies_take_as_long() -> Non
     model = ScriptedModel(
         [ModelStep.respond("a", delay=1), ModelStep.respond("a", delay=[2, 0, 3]), ModelStep.respond("a", delay=1)]
     )
-    times: list[float] = []
-    async for _ in model.stream_response(**arguments()):
-        times.append(anyio.current_time())
+    times = [anyio.current_time() async for _ in model.stream_response(**arguments())]
     assert times == [float(second) for second in range(1, 10)]
     before = anyio.current_time()
     await events(model)
