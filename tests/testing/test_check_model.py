@@ -204,6 +204,34 @@ async def test_a_model_that_changes_its_input_is_named() -> None:
         await check_model(Custom(whole), input=[], skip=["answers whole"])
 
 
+async def test_a_model_that_changes_its_settings_is_named() -> None:
+    async def whole(**named: Any) -> Any:
+        named["model_settings"].temperature = 1.0
+        return GOOD
+
+    with pytest.raises(BrokenRule, match="tools or settings"):
+        await check_model(Custom(whole), skip=["answers whole"])
+
+
+async def test_a_stream_that_fails_only_beside_others_is_named() -> None:
+    running: list[int] = []
+
+    async def stream(**named: Any) -> AsyncIterator[Any]:
+        running.append(1)
+        alone = len(running) == 1
+        try:
+            async with aclosing(FunctionModel(lambda call: "a b").stream_response(**named)) as events:
+                async for event in events:
+                    if alone or event.type != "response.completed":
+                        yield event
+        finally:
+            running.pop()
+
+    with pytest.raises(BrokenRule, match="3 streams at once") as caught:
+        await check_model(Custom(stream=stream))
+    assert caught.value.rule == "serves many at once"
+
+
 async def test_a_stream_method_that_must_be_awaited_is_named() -> None:
     with pytest.raises(BrokenRule, match="without being awaited"):
         await check_model(Custom(stream=_returning([])))
@@ -242,7 +270,9 @@ async def test_a_stream_that_closes_slowly_or_swallows_its_cancellation_is_named
         except anyio.get_cancelled_exc_class():
             pass
 
-    with pytest.raises(BrokenRule, match="took more than 2 s"):
+    with pytest.raises(BrokenRule, match="closing a stream after its first event took more than 2 s"):
+        await check_model(Custom(stream=slow))
+    with pytest.raises(BrokenRule, match="a cancelled stream took more than 2 s"):
         await check_model(Custom(stream=slow), skip=["stream closes early"])
     with pytest.raises(BrokenRule, match="as if it were complete") as caught:
         await check_model(Custom(stream=swallowing))
@@ -287,3 +317,42 @@ async def test_a_model_that_runs_out_of_answers_fails_the_check_as_it_is() -> No
         await check_model(ScriptedModel(["a"]))
     with pytest.raises(BrokenRule, match="must answer every call"):
         await check_model(FunctionModel(lambda call: ModelTransportError("down")))
+
+
+async def test_events_without_a_type_and_streams_that_go_on_after_their_end_are_named() -> None:
+    async def untyped(**named: Any) -> AsyncIterator[Any]:
+        await anyio.lowlevel.checkpoint()
+        yield object()
+
+    class Reopening:
+        """Closes in name only."""
+
+        def __init__(self, **named: Any) -> None:
+            self._events = FunctionModel(lambda call: "a b").stream_response(**named)
+            self._closed = False
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> Any:
+            return object() if self._closed else await anext(self._events)
+
+        async def aclose(self) -> None:
+            await self._events.aclose()
+            self._closed = True
+
+    with pytest.raises(BrokenRule, match="without a type"):
+        await check_model(Custom(stream=untyped), skip=["leaves its input alone"])
+    with pytest.raises(BrokenRule, match="a closed stream went on"):
+        await check_model(Custom(stream=Reopening))
+    with pytest.raises(BrokenRule, match="must return an async iterator"):
+        await check_model(Custom(stream=lambda **named: 7))  # pyright: ignore[reportUnknownLambdaType]
+
+
+async def test_errors_must_not_carry_what_belongs_to_the_run() -> None:
+    error = ModelTransportError("x")
+    error.run_data = cast("Any", "something")
+    with pytest.raises(BrokenRule, match="set run_data"):
+        await check_model(
+            lambda: FunctionModel(lambda call: "a"), failing=FunctionModel(lambda call: error), skip=RULES
+        )

@@ -176,6 +176,10 @@ async def test_it_can_call_one_tool_at_a_time_or_some_or_none() -> None:
     assert (await whole(AutoModel(), tools=tools, model_settings=settings)).output[0].type == "message"
 
 
+async def test_it_shows_its_seed() -> None:
+    assert repr(AutoModel(seed=4)) == "<AutoModel seed=4>"
+
+
 async def test_its_answer_fits_the_output_schema() -> None:
     answer = await whole(AutoModel(), output_schema=Schema(STRICT))
     jsonschema.validate(json.loads(answer.output[0].content[0].text), STRICT)
@@ -203,6 +207,13 @@ SCHEMAS: list[dict[str, Any]] = [
     {"type": "string", "pattern": "^[A-Z]{3}$"},
     {"type": "string", "pattern": "^x-", "examples": ["x-1"]},
     {"const": None},
+    {"type": "array", "items": {"type": "integer"}, "uniqueItems": True, "maxItems": 2},
+    {"type": "array", "items": {"const": 1}, "uniqueItems": True, "minItems": 1, "maxItems": 9},
+    {"type": "object", "required": ["unknown"], "additionalProperties": {"type": "boolean"}},
+    {"type": "string", "format": "date"},
+    {"type": "string", "minLength": 30, "maxLength": 31},
+    {"items": {"type": "integer"}, "minItems": 1},
+    {"maxLength": 4},
     {"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, {"required": ["a"]}]},
     {"oneOf": [{"type": "string"}, {"type": "integer"}]},
     {"properties": {"a": {"minimum": 4}}, "required": ["a"]},

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from agentrun._codec import structure_event, structure_response
+from agentrun._exceptions import ModelStatusError
 from agentrun._responses import InputTokensDetails, OutputTokensDetails
 from agentrun._usage import Usage
 from agentrun.testing import (
@@ -350,3 +351,94 @@ async def test_the_head_can_come_long_before_the_body() -> None:
             async with client.stream("POST", f"{url}/responses", json={"stream": True}) as reply:
                 assert reply.status_code == 200
                 assert provider.open_streams == 1
+
+
+async def _call(provider: LoopbackProvider, scope: dict[str, Any], messages: list[dict[str, Any]]) -> list[Any]:
+    """Call the app as a server would, with these messages to receive and then none."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop(0)
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await provider(scope, receive, send)
+    return sent
+
+
+async def test_it_is_an_asgi_app_to_the_letter() -> None:
+    provider = LoopbackProvider(["a"])
+    life = await _call(provider, {"type": "lifespan"}, [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    assert [message["type"] for message in life] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert (await _call(provider, {"type": "websocket"}, []))[0]["type"] == "websocket.close"
+    with pytest.raises(ValueError, match="'mail'"):
+        await _call(provider, {"type": "mail"}, [])
+    scope = {"type": "http", "path": RESPONSES, "method": "POST", "headers": []}
+    assert (
+        await _call(provider, scope, [{"type": "http.request", "more_body": True}, {"type": "http.disconnect"}]) == []
+    )
+    body = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.request", "body": b"}"}]
+    assert [message["type"] for message in await _call(provider, scope, body)] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+
+
+async def test_a_send_that_fails_is_a_client_that_left() -> None:
+    provider = LoopbackProvider(["a"])
+    messages = [{"type": "http.request", "body": b'{"stream": true}'}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    async def send(message: Any) -> None:
+        raise OSError("the client has gone away")
+
+    await provider({"type": "http", "path": RESPONSES, "method": "POST", "headers": []}, receive, send)
+    assert (provider.cut_streams, provider.errors) == (1, [])
+
+
+async def test_a_status_error_object_is_answered_as_that_status() -> None:
+    full = ModelStatusError("busy", status=503, headers={"x-a": "b"}, body=b"later", retry_after=1.5)
+    provider = LoopbackProvider([full, ModelStatusError("bare", status=418)])
+    async with client_of(provider) as client:
+        first = await client.post(RESPONSES, json={"stream": True})
+        second = await client.post(RESPONSES, json={})
+    assert (first.status_code, first.content, first.headers["retry-after"]) == (503, b"later", "1.5")
+    assert (second.status_code, second.json()["error"]["message"], "retry-after" in second.headers) == (
+        418,
+        "bare",
+        False,
+    )
+
+
+async def test_a_stream_function_that_fails_is_told_to_both_sides() -> None:
+    def broken(body: Any) -> Any:
+        yield {"type": "response.created", "sequence_number": 0}
+        raise RuntimeError("bug in the test")
+
+    provider = LoopbackProvider([ModelStep.stream(broken)])
+    with pytest.raises(AssertionError):  # the in-memory transport misses the end of the cut reply
+        async with client_of(provider) as client:
+            await client.post(RESPONSES, json={"stream": True})
+    with pytest.raises(RuntimeError, match="bug in the test"):
+        provider.assert_complete()
+
+
+async def test_delays_of_literal_replies_come_before_the_reply_or_its_chunks() -> None:
+    provider = LoopbackProvider(
+        [ModelStep.http_error(500, delay=2), ModelStep.http_reply([b"a", b"b"], delay=[1, 4]), ModelStep.stream([])]
+    )
+    async with client_of(provider) as client:
+        await client.post(RESPONSES, json={})
+        assert anyio.current_time() == 2
+        assert (await client.post(RESPONSES, json={})).content == b"ab"
+        assert anyio.current_time() == 7
+        assert (await client.post(RESPONSES, json={"stream": True})).content == b""

@@ -42,6 +42,13 @@ async def test_a_generator_that_is_left_half_way_is_named() -> None:
     await stream.aclose()
 
 
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+async def test_a_generator_that_is_dropped_half_way_is_named() -> None:
+    with pytest.raises(AssertionError, match="numbers was dropped half way"):
+        async with no_leaks():
+            await anext(numbers())
+
+
 async def test_an_open_stream_of_a_model_is_named() -> None:
     gate = Gate()
     model = ScriptedModel(["a"])

@@ -291,6 +291,18 @@ async def test_exact_events_are_streamed_as_given_and_answer_whole_calls_too() -
     assert await events(model) == given
 
 
+async def test_reasoning_texts_and_custom_calls_stream_their_own_events() -> None:
+    thought = {"type": "reasoning", "id": "r", "summary": [], "content": [{"type": "reasoning_text", "text": "a b"}]}
+    call = {"type": "custom_tool_call", "id": "t", "call_id": "c", "name": "shell", "input": "ls -l"}
+    seen = await events(ScriptedModel([[thought, call]]))
+    deltas: dict[str, str] = {}
+    for event in seen:
+        if event.type.endswith(".delta"):
+            deltas[event.type] = deltas.get(event.type, "") + event.delta
+    assert deltas == {"response.reasoning_text.delta": "a b", "response.custom_tool_call_input.delta": "ls -l"}
+    assert unstructure(seen[-1].response.output) == [thought, call]
+
+
 # Pace
 
 
@@ -375,6 +387,21 @@ async def test_errors_are_raised_at_once_or_after_some_events() -> None:
     with pytest.raises(ConnectionError):
         await whole(model)
     assert (model.open_streams, model.closed_streams) == (0, 5)
+
+
+async def test_an_error_comes_after_its_delay_and_behind_its_gate() -> None:
+    gate = Gate()
+    error = ConnectionError("gone")
+    model = ScriptedModel([ModelStep.raise_error(error, delay=3), ModelStep(error=error, gate=gate)])
+    with pytest.raises(ConnectionError):
+        await events(model)
+    assert anyio.current_time() == 3
+    with pytest.raises(ExceptionGroup):
+        async with anyio.create_task_group() as nursery:
+            nursery.start_soon(events, model)
+            await gate.wait_reached()
+            assert gate.waiting == 1
+            gate.open()
 
 
 async def test_a_stream_may_end_without_its_last_events() -> None:
