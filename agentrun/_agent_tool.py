@@ -118,7 +118,7 @@ class AgentToolStreamOverflowError(AgentsException):
 
 @attrs.frozen(eq=False)
 class AgentToolPause:
-    """What the tool returns in place of an output when the nested run waits for approvals: the calling run waits too."""
+    """What the tool returns in place of an output while the nested run waits for approvals: the caller waits too."""
 
     result: RunResult | RunResultStreaming
     """The paused nested run; `interruptions` are what it waits for, `to_state()` continues it."""

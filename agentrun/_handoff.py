@@ -193,9 +193,8 @@ def handoff(
 
     Source: handoffs, `handoff()`.
     """
-    from agentrun._agent import Agent
-
-    if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
+    # Known by its fields: the class of agents lies above this module.
+    if not hasattr(agent, "handoff_description") or not hasattr(agent, "instructions"):
         raise TypeError(f"handoff() got {agent!r}, expected an Agent; pass the agent object itself")
     _check_callback(agent.name, on_handoff, input_type)
 

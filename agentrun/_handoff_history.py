@@ -110,7 +110,8 @@ def unfolded(items: Iterable[TResponseInputItem]) -> list[TResponseInputItem]:
     """Return `items` with every summary made by `default_handoff_history_mapper` replaced by what it sums up."""
     found: list[TResponseInputItem] = []
     for item in items:
-        found.extend(_unfold(item) or [item])
+        inside = _unfold(item)
+        found.extend([item] if inside is None else inside)
     return found
 
 

@@ -77,7 +77,13 @@ def test_the_constructor_takes_the_documented_arguments_in_the_documented_order(
 
 def test_an_agent_needs_only_a_name() -> None:
     agent = Agent("helper")
-    assert (agent.name, agent.tools, agent.handoffs, agent.instructions, agent.output_type) == ("helper", [], [], None, None)
+    assert (agent.name, agent.tools, agent.handoffs, agent.instructions, agent.output_type) == (
+        "helper",
+        [],
+        [],
+        None,
+        None,
+    )
     assert agent.model_settings == ModelSettings()
     assert agent.tool_use_behavior == "run_llm_again"
     assert agent.reset_tool_choice is True
@@ -163,7 +169,9 @@ def not_a_hook() -> None: ...
         ({"reset_tool_choice": "yes"}, "reset_tool_choice is 'yes', expected a bool; pass True or False"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_refused_with_field_value_expectation_and_remedy(arguments: dict[str, Any], message: str) -> None:
+def test_a_wrong_value_is_refused_with_field_value_expectation_and_remedy(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(TypeError) as caught:
         Agent(**{"name": "a", **arguments})
     assert message in str(caught.value)
@@ -272,7 +280,9 @@ async def test_a_callable_object_with_an_async_call_is_awaited() -> None:
 @pytest.mark.parametrize("instruct", [lambda: "x", lambda context: "x", lambda context, agent, more: "x"])
 async def test_an_instructions_function_must_take_exactly_two_parameters(instruct: Any) -> None:
     agent = Agent("helper", instructions=instruct)
-    with pytest.raises(TypeError, match="agent 'helper': the instructions function takes .*expected exactly two parameters"):
+    with pytest.raises(
+        TypeError, match="agent 'helper': the instructions function takes .*expected exactly two parameters"
+    ):
         await agent.get_system_prompt(context_of())
 
 
@@ -326,7 +336,9 @@ def test_a_clone_shares_lists_that_are_not_replaced() -> None:
 def test_a_clone_is_checked_like_an_agent() -> None:
     with pytest.raises(TypeError, match="agent 'helper': tools is None, expected a list"):
         Agent("helper").clone(tools=None)
-    with pytest.raises(TypeError, match=r"agent 'helper': clone\(\) got \['tolls'\], expected names of fields of Agent"):
+    with pytest.raises(
+        TypeError, match=r"agent 'helper': clone\(\) got \['tolls'\], expected names of fields of Agent"
+    ):
         Agent("helper").clone(tolls=[])
 
 

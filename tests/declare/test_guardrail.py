@@ -137,7 +137,10 @@ def test_a_tool_verdict_says_what_happens_next() -> None:
     assert ToolGuardrailFunctionOutput.allow("fine").behavior == {"type": "allow"}
     assert ToolGuardrailFunctionOutput("fine").behavior == {"type": "allow"}
     rejected = ToolGuardrailFunctionOutput.reject_content("no secrets", {"found": 1})
-    assert (rejected.behavior, rejected.output_info) == ({"type": "reject_content", "message": "no secrets"}, {"found": 1})
+    assert (rejected.behavior, rejected.output_info) == (
+        {"type": "reject_content", "message": "no secrets"},
+        {"found": 1},
+    )
     assert ToolGuardrailFunctionOutput.raise_exception().behavior == {"type": "raise_exception"}
 
 
@@ -176,7 +179,11 @@ async def test_a_tool_guardrail_that_returns_nothing_is_told_what_to_return() ->
     def forgetful(data: Any) -> Any:
         return None
 
-    with pytest.raises(UserError, match="tool input guardrail 'forgetful' returned None, expected a ToolGuardrailFunctionOutp"):
+    with pytest.raises(
+        UserError, match="tool input guardrail 'forgetful' returned None, expected a ToolGuardrailFunctionOutp"
+    ):
         await ToolInputGuardrail(forgetful).run(ToolInputGuardrailData(tool_context(), AGENT))
-    with pytest.raises(UserError, match=r"tool output guardrail 'forgetful' returned None.*return allow\(\), reject_content"):
+    with pytest.raises(
+        UserError, match=r"tool output guardrail 'forgetful' returned None.*return allow\(\), reject_content"
+    ):
         await ToolOutputGuardrail(forgetful).run(ToolOutputGuardrailData(tool_context(), AGENT, "x"))
