@@ -103,13 +103,13 @@ class SSEParser:
         events: list[tuple[str, str]] = []
         for chunk in text.split("\n\n"):
             # The two shapes that nearly every event has: one data line, alone or after an event line
-            if chunk.startswith(_DATA):
-                if "\n" not in chunk:
-                    events.append(("", chunk[6:]))
-                    continue
-            elif chunk.startswith(_EVENT):
+            lines = chunk.count("\n")
+            if lines == 0 and chunk.startswith(_DATA):
+                events.append(("", chunk[6:]))
+                continue
+            if lines == 1 and chunk.startswith(_EVENT):
                 end = chunk.find("\n")
-                if chunk.startswith(_DATA, end + 1) and chunk.find("\n", end + 7) < 0:
+                if chunk.startswith(_DATA, end + 1):
                     events.append((chunk[7:end], chunk[end + 7 :]))
                     continue
             event = _parse(chunk)

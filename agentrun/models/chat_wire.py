@@ -191,7 +191,7 @@ class ChatStream:
         message = dict(_object(choice.get("message"), "choices[0].message"))
         calls = message.get("tool_calls")
         if isinstance(calls, list):
-            listed: list[Any] = calls
+            listed: list[Any] = calls  # pyright: ignore[reportUnknownVariableType] - mypy refuses a cast here
             message["tool_calls"] = [{**_object(call, "a tool call"), "index": at} for at, call in enumerate(listed)]
         delta = {**choice, "index": 0, "delta": message, "finish_reason": choice.get("finish_reason") or "stop"}
         self._chunk({**completion, "choices": [delta]})
@@ -546,7 +546,7 @@ def _array(source: Json, name: str) -> list[Any]:
         return []
     if not isinstance(value, list):
         raise ModelBehaviorError(f"{name} in the model's reply is no array but {quoted(repr(value))}")
-    found: list[Any] = value
+    found: list[Any] = value  # pyright: ignore[reportUnknownVariableType] - mypy refuses a cast here
     return found
 
 

@@ -253,37 +253,33 @@ class ResponsesStream:
             that is too large. It is not raised here, so that what came before it is not lost.
         """
         found: list[TResponseStreamEvent] = []
+        depth = self._limits.json_depth
         try:
             for name, data in received:
                 if data == "[DONE]":  # not of this API, but gateways send it
                     continue
-                error = self._add(name, data, found)
-                if error is not None or self.completed:
-                    return found, error
+                decoded = decode_object(data, "an event of the model's stream", depth)
+                kind = decoded.get("type")
+                if kind is None:
+                    if "error" in decoded:
+                        return found, failure("error", decoded["error"])
+                    if name:
+                        kind = decoded["type"] = name
+                event = structure_event(decoded)
+                if kind not in _TERMINAL:
+                    found.append(event)
+                    continue
+                error = self._terminal(event, cast("str", kind), decoded)
+                if kind != "error":
+                    found.append(event)
+                return found, error
+        except WireError as exc:
+            error = ModelBehaviorError(f"the model sent an event that is no Responses event: {exc}")
+            error.__cause__ = exc
+            return found, error
         except (ModelBehaviorError, ModelLimitError) as exc:
             return found, exc
         return found, None
-
-    def _add(self, name: str, data: str, found: list[TResponseStreamEvent]) -> ModelBehaviorError | None:
-        """Append the event that `data` is to `found`; return the failure it reports, if it does."""
-        decoded = decode_object(data, "an event of the model's stream", self._limits.json_depth)
-        kind = decoded.get("type")
-        if kind is None:
-            if "error" in decoded:
-                return failure("error", decoded["error"])
-            if name:
-                kind = decoded["type"] = name
-        try:
-            event = structure_event(decoded)
-        except WireError as exc:
-            raise ModelBehaviorError(f"the model sent an event that is no Responses event: {exc}") from exc
-        if kind not in _TERMINAL:
-            found.append(event)
-            return None
-        error = self._terminal(event, cast("str", kind), decoded)
-        if kind != "error":
-            found.append(event)
-        return error
 
     def _terminal(self, event: TResponseStreamEvent, kind: str, decoded: Json) -> ModelBehaviorError | None:
         if isinstance(event, ResponseCompletedEvent):

@@ -19,6 +19,7 @@ from agentrun._items import ModelResponse
 from agentrun._settings import ModelSettings
 from agentrun._usage import Usage
 from agentrun.models.interface import Model, ModelTracing
+from agentrun.testing._leaks import running_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -154,7 +155,7 @@ async def _opened(source: ModelSource) -> AsyncGenerator[Model, None]:
 
 async def _kept(name: str, rule: _Rule, model: Model, asked: _Asked) -> None:
     """Check one rule, and that it left no task."""
-    before = {task.id for task in anyio.get_running_tasks()}
+    before = running_tasks()
     try:
         await rule(model, asked)
     except _Broken as exc:
@@ -165,7 +166,7 @@ async def _kept(name: str, rule: _Rule, model: Model, asked: _Asked) -> None:
         raise BrokenRule(name, f"calls made at once failed: {group.exceptions!r}") from group
     left: list[str | None] = []
     for _ in range(5):  # a task that was told to end needs a step or two
-        left = [task.name for task in anyio.get_running_tasks() if task.id not in before]
+        left = [one for number, one in running_tasks().items() if number not in before]
         if not left:
             return
         await anyio.lowlevel.checkpoint()

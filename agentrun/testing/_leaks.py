@@ -16,6 +16,25 @@ _Generator: TypeAlias = "AsyncGeneratorType[Any, Any]"
 _Hook: TypeAlias = Callable[[AsyncGenerator[Any, Any]], None]
 
 
+_SERVER_TASKS = (
+    "accept on ",
+    "agentrun.testing._server.",
+    "anyio.abc._sockets.SocketListener.serve",
+    "disconnect watch",
+    "watch client",
+)
+"""How the names of a server's own tasks begin. A server in the same event loop keeps a task per open connection, and
+pooled connections stay open on purpose; what it has to say is in the counters of `Server` and `LoopbackProvider`."""
+_UNTIL_THE_LOOP_ENDS = frozenset({"_closed_with_the_loop"})
+"""Generators that stay suspended on purpose: event loops close them at their end, and with them the pooled connections."""
+
+
+def running_tasks() -> dict[int, str | None]:
+    """Return the names of the tasks of this event loop by id, those of servers of this package left out."""
+    tasks = {task.id: task.name for task in anyio.get_running_tasks()}
+    return {number: name for number, name in tasks.items() if not (name or "").startswith(_SERVER_TASKS)}
+
+
 class CountsStreams(Protocol):
     """Something that knows how many streams it has open: the models of this package, `LoopbackProvider`."""
 
@@ -28,7 +47,7 @@ class CountsStreams(Protocol):
 class no_leaks:  # noqa: N801  # reads as what it asserts
     """A block, `async with no_leaks(model):`, after which everything that it started has ended.
 
-    Looked for are tasks of this event loop that were not there before, async generators first iterated in this thread
+    Looked for are tasks of this event loop that were not there before (a loopback server's own are left out), async generators first iterated in this thread
     during the block and neither finished nor closed, memory object streams and sockets dropped without being closed,
     and open streams of the objects given. An error of the block itself goes on, with the leaks as a note. As a fixture:
     make one, `start()`, and call `check()` at the end.
@@ -48,7 +67,7 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
 
     def start(self) -> None:
         """Take note of what is there; to be called in the event loop."""
-        self._tasks = {task.id: task.name for task in anyio.get_running_tasks()}
+        self._tasks = running_tasks()
         self._hooks = sys.get_asyncgen_hooks()
         first: _Hook | None = self._hooks.firstiter
         last: _Hook | None = self._hooks.finalizer
@@ -103,12 +122,14 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
         for one in self._warned:
             if one not in resources:
                 warnings.showwarning(one.message, one.category, one.filename, one.lineno, one.file, one.line)
-        left = [f"task {task.name!r}" for task in anyio.get_running_tasks() if task.id not in self._tasks]
+        left = [f"task {name!r}" for number, name in running_tasks().items() if number not in self._tasks]
         left += [str(one.message) for one in resources]
         left += self._dropped
         alive = [cast("_Generator", found) for ref in self._generators if (found := ref()) is not None]
         left += [
-            f"async generator {_name(one)} is neither finished nor closed" for one in alive if one.ag_frame is not None
+            f"async generator {_name(one)} is neither finished nor closed"
+            for one in alive
+            if one.ag_frame is not None and one.ag_code.co_name not in _UNTIL_THE_LOOP_ENDS
         ]
         left += [f"{one!r} has {one.open_streams} open stream(s)" for one in self._counted if one.open_streams]
         return left

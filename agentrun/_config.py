@@ -1,0 +1,253 @@
+"""The configuration of a run, and the callbacks a caller may hang into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
+
+import attrs
+
+from ._context import RunContextWrapper, TContext
+from ._settings import (
+    MaybeAwaitable,
+    ModelSettings,
+    ReasoningItemIdPolicy,
+    SessionSettings,
+    Timeouts,
+    ToolExecutionConfig,
+    from_plain,
+)
+
+if TYPE_CHECKING:
+    from ._agent import Agent
+    from ._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError
+    from ._guardrail import InputGuardrail, OutputGuardrail
+    from ._handoff import HandoffInputFilter
+    from ._handoff_history import HandoffHistoryMapper
+    from ._items import ModelResponse, RunItem
+    from ._responses import TResponseInputItem
+    from ._tool import ToolErrorFormatter
+    from .models.interface import Model, ModelProvider
+
+GuardrailGate = Literal["tools", "output", "off"]
+ToolNotFoundBehavior = Literal["raise_error", "return_error_to_model"]
+ToolNameCollisionPolicy = Literal["warn", "error"]
+
+
+@attrs.define
+class ModelInputData:
+    """What is about to be sent to a model.
+
+    Source: running agents, `call_model_input_filter`.
+    """
+
+    input: list[TResponseInputItem]
+    """The conversation, a list of its own."""
+    instructions: str | None
+
+
+@attrs.define
+class CallModelData(Generic[TContext]):
+    """What a `call_model_input_filter` is told.
+
+    Source: running agents, `call_model_input_filter`.
+    """
+
+    model_data: ModelInputData
+    agent: Agent[TContext]
+    context: TContext | None
+    """The caller's context object."""
+
+
+CallModelInputFilter: TypeAlias = "Callable[[CallModelData[Any]], MaybeAwaitable[ModelInputData]]"
+
+SessionInputCallback: TypeAlias = (
+    "Callable[[list[TResponseInputItem], list[TResponseInputItem]], MaybeAwaitable[list[TResponseInputItem]]]"
+)
+
+
+@attrs.define
+class OutputGuardrailBlockedMessageArgs(Generic[TContext]):
+    """What an `output_guardrail_blocked_message` formatter is told."""
+
+    default_message: str
+    guardrail_name: str
+    agent: Agent[TContext]
+    run_context: RunContextWrapper[TContext]
+
+
+OutputGuardrailBlockedMessageFormatter: TypeAlias = (
+    "Callable[[OutputGuardrailBlockedMessageArgs[Any]], MaybeAwaitable[str | None]]"
+)
+
+
+class TracingConfig(TypedDict, total=False):
+    """How a run is traced.
+
+    Source: tracing.
+    """
+
+    api_key: str
+    include_task_and_turn_spans: bool
+
+
+def _default_provider() -> ModelProvider:
+    from .models.providers import MultiProvider
+
+    return MultiProvider()
+
+
+def _include_sensitive_data() -> bool:
+    value = os.environ.get("OPENAI_AGENTS_TRACE_INCLUDE_SENSITIVE_DATA", "true")
+    return value.strip().lower() in ("1", "true", "yes", "on")
+
+
+def _model_settings(value: Any) -> ModelSettings | None:
+    return None if value is None else from_plain(ModelSettings, value, "model_settings")
+
+
+def _session_settings(value: Any) -> SessionSettings | None:
+    return None if value is None else from_plain(SessionSettings, value, "session_settings")
+
+
+def _tool_execution(value: Any) -> ToolExecutionConfig | None:
+    return None if value is None else from_plain(ToolExecutionConfig, value, "tool_execution")
+
+
+def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value not in allowed:
+            raise ValueError(f"{attribute.name} must be one of {list(allowed)}, got {value!r}")
+
+    return check
+
+
+def _event_buffer(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{attribute.name} must be a whole number of at least 1, got {value!r}")
+
+
+@attrs.define
+class RunConfig:
+    """Everything about a run that does not belong to one agent.
+
+    Source: running agents, "Run config".
+    """
+
+    model: str | Model | None = None
+    """The model of every agent of the run; None leaves each agent its own."""
+    model_provider: ModelProvider = attrs.field(factory=_default_provider, repr=False)
+    """Finds models by name."""
+    model_settings: ModelSettings | None = attrs.field(default=None, converter=_model_settings)
+    """Settings that win over each agent's own, field by field."""
+    handoff_input_filter: HandoffInputFilter | None = None
+    """Filters what the next agent sees, for handoffs without a filter of their own."""
+    nest_handoff_history: bool = False
+    """Fold the conversation before a handoff into one summary message."""
+    handoff_history_mapper: HandoffHistoryMapper | None = None
+    """Makes that summary; the default one numbers the former items."""
+    input_guardrails: list[InputGuardrail[Any]] | None = None
+    """Input guardrails beside the starting agent's own."""
+    output_guardrails: list[OutputGuardrail[Any]] | None = None
+    """Output guardrails beside the final agent's own."""
+    tracing_disabled: bool = False
+    tracing: TracingConfig | None = None
+    trace_include_sensitive_data: bool = attrs.field(factory=_include_sensitive_data)
+    workflow_name: str = "Agent workflow"
+    trace_id: str | None = None
+    group_id: str | None = None
+    trace_metadata: dict[str, Any] | None = None
+    session_input_callback: SessionInputCallback | None = None
+    """Makes the model's input from the session's history and the new input."""
+    call_model_input_filter: CallModelInputFilter | None = None
+    """Changes what is sent to the model, each turn, without changing the run's own record."""
+    tool_error_formatter: ToolErrorFormatter | None = None
+    """Words what the model is told of a refused, unknown or failed call."""
+    session_settings: SessionSettings | None = attrs.field(default=None, converter=_session_settings)
+    reasoning_item_id_policy: ReasoningItemIdPolicy | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_one_of("preserve", "omit"))
+    )
+    """"omit" leaves the ids of reasoning items out of what goes back to the model."""
+    sandbox: Any | None = None
+    tool_execution: ToolExecutionConfig | None = attrs.field(default=None, converter=_tool_execution)
+    tool_not_found_behavior: ToolNotFoundBehavior = attrs.field(
+        default="raise_error", validator=_one_of("raise_error", "return_error_to_model")
+    )
+    tool_name_collision_policy: ToolNameCollisionPolicy = attrs.field(default="warn", validator=_one_of("warn", "error"))
+    output_guardrail_blocked_message: str | OutputGuardrailBlockedMessageFormatter | None = None
+
+    guardrail_gate: GuardrailGate = attrs.field(
+        default="tools", validator=_one_of("tools", "output", "off"), kw_only=True
+    )
+    """What waits for the parallel input guardrails: "tools" of turn 1, also the model's "output", or nothing ("off")."""
+    timeouts: Timeouts = attrs.field(default=None, converter=Timeouts.coerce, kw_only=True)
+    """The deadlines of the run."""
+    event_buffer: int = attrs.field(default=256, validator=_event_buffer, kw_only=True)
+    """How many events a stream holds for a slow consumer before the model is slowed down."""
+
+    @classmethod
+    def coerce(cls, value: RunConfig | Mapping[str, Any] | None) -> RunConfig:
+        """Return `value`, or the defaults for None, or one made from a plain dict.
+
+        Raises:
+            TypeError: an unknown key, or a value that is neither.
+        """
+        return cls() if value is None else from_plain(cls, value, "run_config")
+
+
+@attrs.define
+class RunErrorData:
+    """What an error handler is told of the run.
+
+    Source: running agents, "Error handlers".
+    """
+
+    input: str | list[TResponseInputItem]
+    new_items: list[RunItem]
+    history: list[TResponseInputItem]
+    """The whole conversation as input items."""
+    output: list[TResponseInputItem]
+    """The run's own items as input items."""
+    raw_responses: list[ModelResponse]
+    last_agent: Agent[Any]
+
+
+@attrs.define
+class RunErrorHandlerInput(Generic[TContext]):
+    """What an error handler gets.
+
+    Source: running agents, "Error handlers".
+    """
+
+    error: MaxTurnsExceeded | ModelRefusalError | ModelBehaviorError
+    context: RunContextWrapper[TContext]
+    run_data: RunErrorData
+
+
+@attrs.define
+class RunErrorHandlerResult:
+    """The output a handler supplies instead of the error.
+
+    Source: running agents, "Error handlers".
+    """
+
+    final_output: Any
+    include_in_history: bool = True
+    """Whether the output is added to the run's items as a message."""
+
+
+RunErrorHandler: TypeAlias = (
+    "Callable[[RunErrorHandlerInput[Any]], MaybeAwaitable[RunErrorHandlerResult | dict[str, Any] | None]]"
+)
+
+
+class RunErrorHandlers(TypedDict, total=False):
+    """The handlers by the kind of error; a kind that is not named is raised.
+
+    Source: running agents, "Error handlers".
+    """
+
+    max_turns: RunErrorHandler
+    model_refusal: RunErrorHandler
+    invalid_final_output: RunErrorHandler

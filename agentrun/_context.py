@@ -1,0 +1,220 @@
+"""What a run shows to the user's code: the context object, the usage so far, and the call a tool is running for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Generic, Self
+
+import attrs
+from typing_extensions import TypeVar
+
+from ._approvals import Approvals
+from ._exceptions import ToolCancelledError
+from ._usage import Usage
+
+if TYPE_CHECKING:
+    from ._agent import AgentBase
+    from ._config import RunConfig
+    from ._items import ToolApprovalItem
+    from ._responses import ResponseFunctionToolCall, TResponseInputItem
+
+log = logging.getLogger("agentrun")
+
+TContext = TypeVar("TContext", default=Any)
+"""The type of the object a caller passes as `context=`."""
+
+
+@attrs.define(eq=False)
+class RunContextWrapper(Generic[TContext]):
+    """The caller's context object together with what the run knows of itself.
+
+    One per run; the same `context` object is seen by every tool, hook, guardrail and instruction function of the run, and
+    is never sent to a model.
+
+    Source: context management.
+    """
+
+    context: TContext
+    """The object given as `context=`, or None."""
+    usage: Usage = attrs.field(factory=Usage)
+    """The tokens used so far; exact once the run has ended."""
+    turn_input: list[TResponseInputItem] = attrs.field(factory=list)
+    """The input items the current turn started from."""
+    approvals: Approvals = attrs.field(factory=Approvals, repr=False)
+    """The decisions taken on tool calls so far."""
+    tool_input: Any | None = None
+    """The structured arguments of the agent tool this run works for, if its tool declares `parameters`."""
+
+    def approve_tool(self, approval_item: ToolApprovalItem, always_approve: bool = False) -> None:
+        """Allow a pending tool call; the last decision wins.
+
+        Args:
+            approval_item: one of the run's `interruptions`.
+            always_approve: allow every later call of the same tool in this run too.
+
+        Source: human in the loop.
+        """
+        self.approvals.approve(approval_item, always=always_approve)
+
+    def reject_tool(
+        self, approval_item: ToolApprovalItem, always_reject: bool = False, rejection_message: str | None = None
+    ) -> None:
+        """Refuse a pending tool call; the last decision wins.
+
+        Args:
+            approval_item: one of the run's `interruptions`.
+            always_reject: refuse every later call of the same tool in this run too.
+            rejection_message: what the model is told instead of the tool's output.
+
+        Source: human in the loop.
+        """
+        self.approvals.reject(approval_item, always=always_reject, message=rejection_message)
+
+    def is_tool_approved(self, tool_name: str, call_id: str) -> bool | None:
+        """Return True for allowed, False for refused, None while nobody has decided."""
+        return self.approvals.status(tool_name, call_id)
+
+    def get_approval_status(
+        self,
+        tool_name: str,
+        call_id: str,
+        *,
+        tool_namespace: str | None = None,
+        existing_pending: ToolApprovalItem | None = None,
+    ) -> bool | None:
+        """Return True for allowed, False for refused, None while nobody has decided.
+
+        Args:
+            tool_name: the tool's name.
+            call_id: the call's id.
+            tool_namespace: the namespace of the tool, when it has one.
+            existing_pending: the pending approval, whose tool name and namespace are used when it is given.
+        """
+        if existing_pending is not None:
+            tool_name = existing_pending.qualified_name or tool_name
+        elif tool_namespace:
+            tool_name = f"{tool_namespace}.{tool_name}"
+        return self.approvals.status(tool_name, call_id)
+
+    def get_rejection_message(self, tool_name: str, call_id: str) -> str | None:
+        """Return the message given with a refusal, or None."""
+        return self.approvals.rejection_message(tool_name, call_id)
+
+
+@attrs.define(eq=False)
+class AgentHookContext(RunContextWrapper[TContext]):
+    """The context that the hooks for the start and end of an agent get.
+
+    Source: lifecycle.
+    """
+
+    @classmethod
+    def of(cls, wrapper: RunContextWrapper[TContext]) -> Self:
+        """Return a hook context that shares everything with `wrapper`."""
+        return cls(wrapper.context, wrapper.usage, wrapper.turn_input, wrapper.approvals, wrapper.tool_input)
+
+
+@attrs.define(eq=False)
+class CallSignal:
+    """Tells the body of one tool call that it should stop. Written by the call, read by the tool, also from a thread."""
+
+    reason: str | None = None
+    timed_out: bool = False
+    reports: list[str] = attrs.field(factory=list)
+    """What went wrong while the body was being stopped."""
+
+    def tell(self, reason: str, *, timed_out: bool = False) -> None:
+        """Ask the body to stop; the first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+            self.timed_out = timed_out
+
+    def report(self, what: str) -> None:
+        """Keep, and log, what went wrong while the body was being stopped."""
+        self.reports.append(what)
+        log.warning("%s", what)
+
+
+@attrs.define(eq=False)
+class ToolContext(RunContextWrapper[TContext]):
+    """The context of one tool call; shares context object, usage and approvals with its run.
+
+    Source: context management, "Tool context".
+    """
+
+    tool_name: str = attrs.field(kw_only=True)
+    tool_call_id: str = attrs.field(kw_only=True)
+    tool_arguments: str = attrs.field(kw_only=True)
+    """The arguments as the model wrote them, JSON text."""
+    tool_call: ResponseFunctionToolCall | None = attrs.field(default=None, kw_only=True)
+    """The whole call item, or None for a context that was built by hand."""
+    tool_namespace: str | None = attrs.field(default=None, kw_only=True)
+    agent: AgentBase[TContext] | None = attrs.field(default=None, kw_only=True)
+    """The agent that called the tool."""
+    run_config: RunConfig | None = attrs.field(default=None, kw_only=True)
+    """The configuration of the run."""
+    failure: Exception | None = attrs.field(default=None, kw_only=True, repr=False)
+    """What the body raised, when a failure function turned it into an output."""
+    signal: CallSignal = attrs.field(factory=CallSignal, kw_only=True, repr=False)
+    """Set once the call was cancelled or ran out of time."""
+
+    @property
+    def qualified_tool_name(self) -> str:
+        """The tool's name with its namespace before it."""
+        return f"{self.tool_namespace}.{self.tool_name}" if self.tool_namespace else self.tool_name
+
+    def check_cancelled(self) -> None:
+        """Return at once while the call is wanted; for sync tools, to be called now and then from the worker thread.
+
+        Raises:
+            ToolCancelledError: the call was cancelled or ran out of time. Let it pass: nobody reads the output any more.
+        """
+        if self.signal.reason is not None:
+            raise ToolCancelledError(f"tool {self.tool_name!r} was told to stop: {self.signal.reason}")
+
+    @classmethod
+    def from_agent_context(
+        cls,
+        context: RunContextWrapper[TContext],
+        tool_call_id: str,
+        tool_call: ResponseFunctionToolCall | None = None,
+        agent: AgentBase[TContext] | None = None,
+        *,
+        tool_name: str | None = None,
+        tool_arguments: str | None = None,
+        tool_namespace: str | None = None,
+        run_config: RunConfig | None = None,
+    ) -> Self:
+        """Return the context of one call within the run of `context`.
+
+        Args:
+            context: the run's context.
+            tool_call_id: the id of the call.
+            tool_call: the call as the model made it; gives name and arguments where those are not given.
+            agent: the agent that called.
+            tool_name: the name, when there is no `tool_call`.
+            tool_arguments: the arguments as JSON text, when there is no `tool_call`.
+            tool_namespace: the tool's namespace.
+            run_config: the run's configuration.
+
+        Raises:
+            ValueError: neither `tool_call` nor `tool_name` and `tool_arguments` were given.
+        """
+        name = tool_name if tool_name is not None else (tool_call.name if tool_call else None)
+        arguments = tool_arguments if tool_arguments is not None else (tool_call.arguments if tool_call else None)
+        if name is None or arguments is None:
+            raise ValueError("a tool context needs a tool_call, or both tool_name and tool_arguments")
+        return cls(
+            context.context,
+            context.usage,
+            context.turn_input,
+            context.approvals,
+            context.tool_input,
+            tool_name=name,
+            tool_call_id=tool_call_id,
+            tool_arguments=arguments,
+            tool_call=tool_call,
+            tool_namespace=tool_namespace,
+            agent=agent,
+            run_config=run_config,
+        )

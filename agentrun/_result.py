@@ -1,0 +1,500 @@
+"""What a run hands out: results are views of its state. They hold no task and no stream of their own."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+
+import anyio
+import attrs
+
+from ._exceptions import AgentsException, UserError
+from ._items import ItemHelpers, ToolApprovalItem
+from ._state import LastAgent
+
+if TYPE_CHECKING:
+    from ._agent import Agent
+    from ._context import RunContextWrapper
+    from ._events import StreamEvent
+    from ._guardrail import (
+        InputGuardrailResult,
+        OutputGuardrailResult,
+        ToolInputGuardrailResult,
+        ToolOutputGuardrailResult,
+    )
+    from ._items import ModelResponse, RunItem
+    from ._responses import TResponseInputItem
+    from ._run.live import LiveRun
+    from ._run.scope import CancelMode
+    from ._state import RunState
+
+_T = TypeVar("_T")
+
+ToInputListMode = Literal["preserve_all", "normalized"]
+
+
+@attrs.define(eq=False)
+class AgentToolInvocation:
+    """The call of an agent tool that a nested run works for.
+
+    Source: results, `agent_tool_invocation`.
+    """
+
+    tool_name: str
+    tool_call_id: str
+    tool_arguments: str
+
+
+class RunResultBase:
+    """What a run has come to, finished or not.
+
+    Source: results.
+    """
+
+    input: str | list[TResponseInputItem]
+    """The input of the run: what was passed, the merged list with a session, or what a handoff filter made of it."""
+    new_items: list[RunItem]
+    """What the run made, oldest first."""
+    raw_responses: list[ModelResponse]
+    """The model's replies in this run, oldest first; those of nested agents are not among them."""
+    final_output: Any
+    """The output of the last agent; None for a run that was cancelled, paused, stopped or failed."""
+    input_guardrail_results: list[InputGuardrailResult]
+    output_guardrail_results: list[OutputGuardrailResult]
+    tool_input_guardrail_results: list[ToolInputGuardrailResult]
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult]
+    context_wrapper: RunContextWrapper[Any]
+    """The context object and the usage of the run."""
+    interruptions: list[ToolApprovalItem]
+    """The calls that wait for a decision; empty unless the run is paused."""
+    max_turns: int | None
+    agent_tool_invocation: AgentToolInvocation | None
+    """Which call this result belongs to, for results of agents used as tools."""
+
+    @property
+    def last_agent(self) -> Agent[Any]:
+        """The agent that ran last.
+
+        Raises:
+            AgentsException: it was released and is gone.
+        """
+        raise NotImplementedError
+
+    def _own_state(self) -> RunState[Any]:
+        raise NotImplementedError
+
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong without failing the run: cleanups that were cut short, threads that were abandoned."""
+        return self._own_state().warnings
+
+    @property
+    def last_response_id(self) -> str | None:
+        """The provider's id of the last reply, None when there is none."""
+        return self.raw_responses[-1].response_id if self.raw_responses else None
+
+    def final_output_as(self, cls: type[_T], raise_if_incorrect_type: bool = False) -> _T:
+        """Return the final output, for a type checker, as a `cls`.
+
+        Args:
+            cls: the type.
+            raise_if_incorrect_type: whether to check it.
+
+        Raises:
+            TypeError: it was to be checked, and is no `cls`.
+
+        Source: results, `final_output_as`.
+        """
+        if raise_if_incorrect_type and not isinstance(self.final_output, cls):
+            raise TypeError(f"Final output is not of type {cls.__name__}")
+        return cast("_T", self.final_output)
+
+    def to_input_list(self, *, mode: ToInputListMode = "preserve_all") -> list[TResponseInputItem]:
+        """Return the conversation so far as input items, ready for the next run; plain dicts of their own.
+
+        Args:
+            mode: "preserve_all" gives input and every item; "normalized" gives what the next agent saw after a handoff
+                filter, where there was one.
+
+        Raises:
+            ValueError: an unknown mode.
+
+        Source: results, `to_input_list`.
+        """
+        if mode not in ("preserve_all", "normalized"):
+            raise ValueError(f"mode must be 'preserve_all' or 'normalized', got {mode!r}")
+        state = self._own_state()
+        items: list[RunItem] = self.new_items
+        if mode == "normalized" and state.next_items is not None:
+            items = state.next_items
+        found = ItemHelpers.input_to_new_input_list(self.input)
+        for item in items:
+            if not isinstance(item, ToolApprovalItem):
+                found.append(_own_input(state, item))
+        return found
+
+    def release_agents(self, *, release_new_items: bool = True) -> None:
+        """Hold agents weakly from here on, so that the result no longer keeps them alive.
+
+        Args:
+            release_new_items: whether the items let go of their agents too.
+
+        Source: results, "Releasing agents".
+        """
+        if release_new_items:
+            for item in self.new_items:
+                item.release_agent()
+        self._release_last_agent()
+
+    def _release_last_agent(self) -> None:
+        raise NotImplementedError
+
+    def to_state(self) -> RunState[Any]:
+        """Return the run as a state that can be decided on, stored, and run again; a snapshot of its own each time.
+
+        Source: results, `to_state`.
+        """
+        return self._own_state().snapshot()
+
+    def _summary(self, *facts: str) -> str:
+        output = self.final_output
+        shown = f"({type(output).__name__}):\n    {str(output).strip()}".replace("\n", "\n  ") if output is not None else "None"
+        return "\n".join(
+            (
+                f"{type(self).__name__}:",
+                *(f"- {fact}" for fact in facts),
+                f"- Final output {shown}",
+                f"- {len(self.new_items)} new item(s)",
+                f"- {len(self.raw_responses)} raw response(s)",
+                f"- {len(self.input_guardrail_results)} input guardrail result(s)",
+                f"- {len(self.output_guardrail_results)} output guardrail result(s)",
+                f"- {len(self.tool_input_guardrail_results)} tool input guardrail result(s)",
+                f"- {len(self.tool_output_guardrail_results)} tool output guardrail result(s)",
+            )
+        )
+
+
+def _own_input(state: RunState[Any], item: RunItem) -> TResponseInputItem:
+    found = item.to_input_item()
+    if state.reasoning_item_id_policy == "omit" and found.get("type") == "reasoning":
+        found.pop("id", None)
+    return found
+
+
+@attrs.define(eq=False, repr=False, slots=True, weakref_slot=True)
+class RunResult(RunResultBase):
+    """What a finished, paused or stopped `Runner.run` has come to.
+
+    Source: results.
+    """
+
+    input: str | list[TResponseInputItem]
+    new_items: list[RunItem]
+    raw_responses: list[ModelResponse]
+    final_output: Any
+    input_guardrail_results: list[InputGuardrailResult]
+    output_guardrail_results: list[OutputGuardrailResult]
+    tool_input_guardrail_results: list[ToolInputGuardrailResult]
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult]
+    context_wrapper: RunContextWrapper[Any]
+    _last_agent: LastAgent = attrs.field(alias="last_agent", converter=lambda agent: LastAgent(agent))
+    max_turns: int | None = 10
+    interruptions: list[ToolApprovalItem] = attrs.field(factory=list)
+    agent_tool_invocation: AgentToolInvocation | None = None
+    _state: RunState[Any] | None = attrs.field(default=None, alias="state")
+
+    @classmethod
+    def of(cls, state: RunState[Any]) -> RunResult:
+        """Return the result of a run that has ended in `state`."""
+        return cls(
+            state.original_input,
+            state.new_items,
+            state.raw_responses,
+            state.final_output,
+            state.input_guardrail_results,
+            state.output_guardrail_results,
+            state.tool_input_guardrail_results,
+            state.tool_output_guardrail_results,
+            state.context,
+            state.current_agent,
+            state.max_turns,
+            state.interruptions,
+            None,
+            state,
+        )
+
+    @property
+    def last_agent(self) -> Agent[Any]:
+        """The agent that ran last.
+
+        Raises:
+            AgentsException: it was released and is gone.
+        """
+        return self._last_agent.get()
+
+    def _own_state(self) -> RunState[Any]:
+        if self._state is None:
+            raise AgentsException("this result has let go of its agents, or never belonged to a run; it has no state")
+        return self._state
+
+    def _release_last_agent(self) -> None:
+        self._last_agent.release()
+        self._state = None
+
+    def to_input_list(self, *, mode: ToInputListMode = "preserve_all") -> list[TResponseInputItem]:
+        """Return the conversation so far as input items; see `RunResultBase.to_input_list`."""
+        if self._state is None and mode == "preserve_all":
+            own = ItemHelpers.input_to_new_input_list(self.input)
+            return own + [item.to_input_item() for item in self.new_items if not isinstance(item, ToolApprovalItem)]
+        return RunResultBase.to_input_list(self, mode=mode)
+
+    def __str__(self) -> str:
+        """Return a summary of several lines."""
+        return self._summary(f"Last agent: Agent(name={self.last_agent.name!r}, ...)")
+
+    __repr__ = __str__
+
+
+class EventStream:
+    """The events of one streamed run, as an async iterator; there may be several, one after another.
+
+    Every `__anext__` is a checkpoint. Not a generator on purpose: closing it, or losing it, needs no event loop.
+    """
+
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+        self._ended = False
+        self._finalizer: weakref.finalize[[LiveRun], EventStream] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        """Return the next event.
+
+        Raises:
+            StopAsyncIteration: the run has ended, and whatever it started too.
+            BaseException: what the run failed with, after the events that were sent before.
+
+        On cancel a run that nobody else hosts is cancelled too, and waited for.
+        """
+        if self._ended:
+            raise StopAsyncIteration
+        live = self._live
+        try:
+            event = await live.next_event()
+        except BaseException:
+            self._ended = True
+            if live.alone is not None and not live.is_complete:
+                await live.join()
+            raise
+        if self._finalizer is None and live.alone is not None:
+            # A loop that is left by `break` drops its iterator: the run is cancelled then, though nobody can wait for it.
+            self._finalizer = weakref.finalize(self, _cancel_from_anywhere, live)
+        if event is None:
+            self._ended = True
+            raise StopAsyncIteration
+        return event
+
+    async def aclose(self) -> None:
+        """Stop reading; a run that nobody else hosts is cancelled, and waited for."""
+        self._ended = True
+        if self._live.alone is not None:
+            await self._live.join()
+        else:
+            await anyio.lowlevel.checkpoint()
+
+
+def _cancel_from_anywhere(live: LiveRun) -> None:
+    if live.alone is not None and not live.is_complete:
+        live.alone(live.leave)
+
+
+class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
+    """A run whose events are read while it goes on.
+
+    Use it as ``async with Runner.run_streamed(...) as result:``; the block owns the run, and leaving it early cancels it.
+
+    Source: streaming, results.
+    """
+
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+        self._last_agent: LastAgent | None = None
+        self.agent_tool_invocation = None
+
+    @property
+    def input(self) -> str | list[TResponseInputItem]:  # type: ignore[override]
+        """The input of the run; see `RunResultBase.input`."""
+        return self._live.state.original_input
+
+    @property
+    def new_items(self) -> list[RunItem]:  # type: ignore[override]
+        """The items of finished turns so far."""
+        return self._live.state.new_items
+
+    @property
+    def raw_responses(self) -> list[ModelResponse]:  # type: ignore[override]
+        """The replies of finished turns so far."""
+        return self._live.state.raw_responses
+
+    @property
+    def final_output(self) -> Any:  # type: ignore[override]
+        """The output, None until the run is complete, and for good if it was cancelled, paused, stopped or failed."""
+        return self._live.state.final_output
+
+    @property
+    def input_guardrail_results(self) -> list[InputGuardrailResult]:  # type: ignore[override]
+        """The verdicts so far."""
+        return self._live.state.input_guardrail_results
+
+    @property
+    def output_guardrail_results(self) -> list[OutputGuardrailResult]:  # type: ignore[override]
+        """The verdicts so far."""
+        return self._live.state.output_guardrail_results
+
+    @property
+    def tool_input_guardrail_results(self) -> list[ToolInputGuardrailResult]:  # type: ignore[override]
+        """The verdicts of finished turns so far."""
+        return self._live.state.tool_input_guardrail_results
+
+    @property
+    def tool_output_guardrail_results(self) -> list[ToolOutputGuardrailResult]:  # type: ignore[override]
+        """The verdicts of finished turns so far."""
+        return self._live.state.tool_output_guardrail_results
+
+    @property
+    def context_wrapper(self) -> RunContextWrapper[Any]:  # type: ignore[override]
+        """The context object and the usage of the run; the usage is exact once the stream has ended."""
+        return self._live.state.context
+
+    @property
+    def interruptions(self) -> list[ToolApprovalItem]:  # type: ignore[override]
+        """The calls that wait for a decision; empty unless the run is paused."""
+        return self._live.state.interruptions
+
+    @property
+    def max_turns(self) -> int | None:  # type: ignore[override]
+        """The most model calls the run may make; None for any number."""
+        return self._live.state.max_turns
+
+    @property
+    def current_turn(self) -> int:
+        """The number of the turn, 0 before the first; one more than `max_turns` after that limit failed the run."""
+        return self._live.state.current_turn
+
+    @property
+    def current_agent(self) -> Agent[Any]:
+        """The agent that works, or worked last."""
+        return self.last_agent
+
+    @property
+    def last_agent(self) -> Agent[Any]:
+        """The agent that works, or worked last.
+
+        Raises:
+            AgentsException: it was released and is gone.
+        """
+        return self._last_agent.get() if self._last_agent is not None else self._live.current_agent
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has ended, in whatever way."""
+        return self._live.is_complete
+
+    @property
+    def run_loop_exception(self) -> BaseException | None:
+        """What the run failed with; None while it goes on, and if it did not fail."""
+        return self._live.error
+
+    @property
+    def trace(self) -> None:
+        """The trace of the run; None without tracing."""
+        return None
+
+    def stream_events(self) -> EventStream:
+        """Return the events of the run, from here on, as an async iterator.
+
+        The first is always an `AgentUpdatedStreamEvent`. Iteration ends when the run has ended with all it started; what
+        the run failed with is raised after the events that were sent before it. After that it yields nothing.
+
+        Without `async with` and without `task_group=` the run starts at the first event, and is cancelled when this
+        iterator is closed, cancelled or dropped.
+
+        Source: streaming.
+        """
+        return EventStream(self._live)
+
+    def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
+        """Stop the run. It has ended once the iteration has.
+
+        Args:
+            mode: "immediate" cancels the model and the tools at once: no further event comes, and the turn in flight is
+                dropped. "after_turn" lets the turn in flight end as if nothing had happened, and stops before the next.
+            within: with "after_turn", the seconds after which the stop becomes immediate.
+
+        Raises:
+            ValueError: an unknown mode, or `within` with "immediate" or negative.
+
+        Source: streaming, "Cancelling".
+        """
+        if mode not in ("immediate", "after_turn"):
+            raise ValueError(f"mode must be 'immediate' or 'after_turn', got {mode!r}")
+        if within is not None and (mode == "immediate" or within < 0):
+            raise ValueError(f"within goes with mode='after_turn' and 0 or more seconds, got {within!r}")
+        self._live.cancel(mode, within=within)
+
+    async def wait(self) -> None:
+        """Wait for the end of the run without reading its events; those that nobody reads are dropped.
+
+        Raises:
+            BaseException: what the run failed with.
+        """
+        await self._live.wait()
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+        live = self._live
+        if live.started:
+            raise UserError("this run has started already; use `async with` right on Runner.run_streamed(...)")
+        live.started = True
+        raised_in_block: BaseException | None = None
+        try:
+            async with anyio.create_task_group() as nursery:
+                nursery.start_soon(live.host, name="agentrun run")
+                try:
+                    yield self
+                except BaseException as exc:
+                    raised_in_block = exc
+                    raise
+                finally:
+                    live.leave()
+        except BaseExceptionGroup as group:
+            # The nursery wraps what the block itself raised; outside of the block nobody asked for a group.
+            if raised_in_block is None or group.exceptions != (raised_in_block,):
+                raise
+        if raised_in_block is not None:
+            raise raised_in_block
+        if live.error is not None and not live.delivered:
+            live.delivered = True
+            raise live.error
+
+    def _own_state(self) -> RunState[Any]:
+        return self._live.state
+
+    def _release_last_agent(self) -> None:
+        if self._last_agent is None:
+            self._last_agent = LastAgent(self._live.current_agent)
+        self._last_agent.release()
+        self._live.state.release_agents()
+
+    def __str__(self) -> str:
+        """Return a summary of several lines."""
+        return self._summary(
+            f"Current agent: Agent(name={self.current_agent.name!r}, ...)",
+            f"Current turn: {self.current_turn}",
+            f"Max turns: {self.max_turns}",
+            f"Is complete: {self.is_complete}",
+        )

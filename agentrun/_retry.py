@@ -1,0 +1,194 @@
+"""Whether a failed model call is tried again: what a policy is told, what it answers, and the policies we ship."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, TypeAlias
+
+import attrs
+
+from ._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
+
+ReplaySafety = Literal["safe", "unsafe"]
+
+
+@attrs.define
+class ModelRetryNormalizedError:
+    """A failed model call in terms that do not depend on the provider.
+
+    Source: models, "Retries".
+    """
+
+    status_code: int | None = None
+    error_code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    """Seconds the provider asks to wait."""
+    is_abort: bool = False
+    is_network_error: bool = False
+    is_timeout: bool = False
+
+
+@attrs.define
+class ModelRetryAdviceRequest:
+    """What a model is told when it is asked for advice."""
+
+    error: Exception
+    attempt: int
+    """1 for the first attempt."""
+    stream: bool
+    previous_response_id: str | None = None
+    conversation_id: str | None = None
+
+
+@attrs.define
+class ModelRetryAdvice:
+    """What a model says of one of its failures.
+
+    Source: models, "Retries".
+    """
+
+    suggested: bool | None = None
+    """Whether the provider suggests another attempt; None when it says nothing."""
+    retry_after: float | None = None
+    """Seconds to wait."""
+    replay_safety: ReplaySafety | None = None
+    """Whether the provider may already have acted on the request."""
+    reason: str | None = None
+    normalized: ModelRetryNormalizedError | None = None
+    response_started: bool = False
+
+
+@attrs.define
+class RetryDecision:
+    """A policy's answer.
+
+    Source: models, "Retries".
+    """
+
+    retry: bool
+    delay: float | None = None
+    """Seconds to wait; None leaves it to `retry_after` and then the backoff."""
+    reason: str | None = None
+    approve_unsafe_replay: bool = False
+    """Try again even though the provider may have acted on the request already."""
+
+
+@attrs.define
+class RetryPolicyContext:
+    """What a policy is told.
+
+    Source: models, "Retries".
+    """
+
+    error: Exception
+    attempt: int
+    """1 after the first attempt failed."""
+    max_retries: int
+    stream: bool
+    normalized: ModelRetryNormalizedError
+    provider_advice: ModelRetryAdvice | None = None
+    previous_response_id: str | None = None
+    conversation_id: str | None = None
+
+
+RetryPolicy: TypeAlias = Callable[
+    [RetryPolicyContext], "bool | RetryDecision | Awaitable[bool | RetryDecision]"
+]
+
+
+def normalize_error(error: Exception, advice: ModelRetryAdvice | None) -> ModelRetryNormalizedError:
+    """Return `error` in provider-neutral terms; what the model's own advice says wins."""
+    if advice is not None and advice.normalized is not None:
+        return advice.normalized
+    status = error if isinstance(error, ModelStatusError) else None
+    return ModelRetryNormalizedError(
+        status_code=status.status if status else None,
+        message=str(error),
+        request_id=status.request_id if status else None,
+        retry_after=status.retry_after if status else (advice.retry_after if advice else None),
+        is_network_error=isinstance(error, ModelTransportError),
+        is_timeout=isinstance(error, ModelTimeoutError),
+    )
+
+
+class _RetryPolicies:
+    """The policies we ship; `any` and `all` combine others.
+
+    Source: models, "Retries".
+    """
+
+    def never(self) -> RetryPolicy:
+        """Return a policy that never tries again."""
+        return lambda context: False
+
+    def any(self, *policies: RetryPolicy) -> RetryPolicy:
+        """Return a policy that tries again when at least one of `policies` says so; the first such answer counts."""
+
+        async def decide(context: RetryPolicyContext) -> RetryDecision:
+            last = RetryDecision(retry=False)
+            for policy in policies:
+                last = await evaluate_policy(policy, context)
+                if last.retry:
+                    return last
+            return last
+
+        return decide
+
+    def all(self, *policies: RetryPolicy) -> RetryPolicy:
+        """Return a policy that tries again when each of `policies` says so; the longest of their delays counts."""
+
+        async def decide(context: RetryPolicyContext) -> RetryDecision:
+            answers = [await evaluate_policy(policy, context) for policy in policies]
+            if not answers or not all(answer.retry for answer in answers):
+                return RetryDecision(retry=False)
+            delays = [answer.delay for answer in answers if answer.delay is not None]
+            return RetryDecision(
+                retry=True,
+                delay=max(delays, default=None),
+                approve_unsafe_replay=all(answer.approve_unsafe_replay for answer in answers),
+            )
+
+        return decide
+
+    def network_error(self) -> RetryPolicy:
+        """Return a policy that tries again after a broken connection or a timeout."""
+        return lambda context: context.normalized.is_network_error or context.normalized.is_timeout
+
+    def http_status(self, statuses: Iterable[int]) -> RetryPolicy:
+        """Return a policy that tries again after one of the HTTP `statuses`."""
+        wanted = frozenset(statuses)
+        return lambda context: context.normalized.status_code in wanted
+
+    def retry_after(self) -> RetryPolicy:
+        """Return a policy that tries again when the provider names a time to wait."""
+
+        def decide(context: RetryPolicyContext) -> RetryDecision:
+            wait = context.normalized.retry_after
+            return RetryDecision(retry=wait is not None, delay=wait)
+
+        return decide
+
+    def provider_suggested(self) -> RetryPolicy:
+        """Return a policy that does what the model's advice suggests."""
+
+        def decide(context: RetryPolicyContext) -> RetryDecision:
+            advice = context.provider_advice
+            if advice is None or not advice.suggested:
+                return RetryDecision(retry=False)
+            return RetryDecision(retry=True, delay=advice.retry_after, reason=advice.reason)
+
+        return decide
+
+
+async def evaluate_policy(policy: RetryPolicy, context: RetryPolicyContext) -> RetryDecision:
+    """Return the answer of `policy` as a decision, awaited where it is awaitable."""
+    answer = policy(context)
+    if isinstance(answer, Awaitable):
+        answer = await answer
+    return answer if isinstance(answer, RetryDecision) else RetryDecision(retry=bool(answer))
+
+
+retry_policies = _RetryPolicies()
+"""Ready-made retry policies."""

@@ -1,0 +1,134 @@
+"""What the parts of one run work with: what the caller asked for, the state so far, the turn in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .machine import Machine
+
+if TYPE_CHECKING:
+    from .._agent import Agent
+    from .._config import RunConfig, RunErrorHandlers
+    from .._guardrail import InputGuardrail
+    from .._handoff import Handoff
+    from .._items import RunItem
+    from .._state import RunState
+    from .._tool import FunctionTool, Tool
+    from ..agent_output import AgentOutputSchemaBase
+    from ..memory import Session
+    from ..models.interface import Model
+    from .announce import Announcer
+    from .reply import Plan
+    from .scope import RunScope
+    from .sink import NullSink, StreamSink
+    from .tools import Outcome
+
+
+@attrs.define(eq=False)
+class RunSpec:
+    """What the caller asked for, checked."""
+
+    config: RunConfig
+    error_handlers: RunErrorHandlers
+    session: Session | None
+    resumed: bool
+    """Whether the run goes on from a state instead of starting with an input."""
+
+
+@attrs.define(eq=False)
+class Offer:
+    """What the model is offered in one turn."""
+
+    model: Model
+    instructions: str | None
+    prompt: Any | None
+    tools: list[Tool]
+    functions: Mapping[str, FunctionTool]
+    """The function tools among `tools`, by qualified name."""
+    handoffs: Mapping[str, Handoff[Any, Any]]
+    """By tool name."""
+    output_schema: AgentOutputSchemaBase | None
+
+
+@attrs.define(eq=False)
+class Turn:
+    """One turn in flight. Nothing of it is in the state before it is finished."""
+
+    agent: Agent[Any]
+    offer: Offer | None = None
+    plan: Plan | None = None
+    outcomes: list[Outcome | None] = attrs.field(factory=list)
+    """What came of each call, in call order; None while it has not ended."""
+    extra_items: list[RunItem] = attrs.field(factory=list)
+    """Items after the calls: outputs of handoffs."""
+    recorded: bool = False
+    """Whether the items of the turn are in the state."""
+    shown: list[RunItem] = attrs.field(factory=list)
+    """Outputs that were made, and shown, before the run was paused in this turn."""
+    session_items: list[RunItem] = attrs.field(factory=list)
+    """What the turn recorded and no session has stored yet."""
+
+
+@attrs.define(eq=False)
+class Run:
+    """One run, as its driver holds it. One task writes it: the driver's."""
+
+    spec: RunSpec
+    state: RunState[Any]
+    sink: NullSink | StreamSink
+    announce: Announcer
+    scope: RunScope | None = None
+    """The scopes of a streamed run; a plain run is stopped by its caller's scopes alone."""
+    machine: Machine = attrs.field(factory=Machine)
+    turn: Turn = attrs.field(init=False)
+    models: dict[int, Model] = attrs.field(factory=dict)
+    """The model of each agent met so far, by the agent's identity."""
+    gate: Gate | None = None
+    """What the calls of the first turn wait for."""
+    failure_order: dict[int, int] = attrs.field(factory=dict)
+    """The place of each failed call's exception in call order, by the exception's identity."""
+    collisions_noted: set[str] = attrs.field(factory=set)
+    """The names of which it was said already that two tools have them."""
+    output: Any = None
+    """The final output, from when it is there until it is accepted."""
+    tool_made_output: bool = False
+    """Whether a tool made it, and not a message."""
+    answer_missing: bool = False
+    """Whether a structured agent's reply had no text at all."""
+    error: Exception | None = None
+    """What the error handlers are asked about."""
+
+    def __attrs_post_init__(self) -> None:
+        """Open the first turn at the state's current agent."""
+        self.turn = Turn(self.state.current_agent)
+
+    @property
+    def agent(self) -> Agent[Any]:
+        """The agent whose turn it is."""
+        return self.turn.agent
+
+    def input_guardrails(self) -> list[InputGuardrail[Any]]:
+        """Return the input guardrails of the run: those of its first agent, then the configured ones."""
+        return [*self.agent.input_guardrails, *(self.spec.config.input_guardrails or ())]
+
+
+class Gate:
+    """Holds the calls of the first turn back until every parallel input guardrail has passed."""
+
+    __slots__ = ("_passed",)
+
+    def __init__(self) -> None:
+        import anyio
+
+        self._passed = anyio.Event()
+
+    def open(self) -> None:
+        """Let the calls go."""
+        self._passed.set()
+
+    async def wait(self) -> None:
+        """Wait until the gate is open."""
+        await self._passed.wait()

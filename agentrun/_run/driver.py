@@ -1,0 +1,333 @@
+"""The one loop of a run: feeds the machine what came of each decision, and performs the next.
+
+Started by `Runner.run` with a null sink, by `Runner.run_streamed` with a stream sink, and by both from a stored state:
+there is no other path through a run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from .._exceptions import (
+    InputGuardrailTripwireTriggered,
+    MaxTurnsExceeded,
+    ModelBehaviorError,
+    ModelRefusalError,
+    RunTimeoutError,
+    UserError,
+)
+from .._items import MessageOutputItem
+from .._responses import ResponseOutputMessage, ResponseOutputText
+from .._tool import ToolsToFinalOutputResult
+from . import sessions
+from .context import Gate, Run, Turn
+from .errors import ask_handler, output_as_text
+from .guards import check_blocking_input, check_output, input_asks, open_gate, start_judges, take_verdicts
+from .handover import hand_over
+from .leave import noted, one_exception
+from .machine import FINAL, IN_TURN, Decision, Event, after_calls
+from .model import ask_model
+from .record import record_finished_calls, record_turn
+from .reply import answer_text, refusal_text, take_apart
+from .resume import rebuild_turn
+from .tools import items_of, run_calls
+
+if TYPE_CHECKING:
+    from .._guardrail import InputGuardrailResult
+
+
+async def drive(run: Run) -> Decision:
+    """Take a run from where its state stands to its end; return how it ended.
+
+    Raises:
+        BaseException: one exception, in its own type, with `run_data` on it.
+
+    On cancel the turn in flight is dropped, after all of its tasks have ended, and the cancellation goes on.
+    """
+    with noted(run.state), one_exception(run.state.details, lambda exc: run.failure_order.get(id(exc), len(run.failure_order))):
+        try:
+            async with sessions.held(run), _deadline(run, "run"):
+                return await _loop(run)
+        except Exception:
+            if record_finished_calls(run):
+                await sessions.write_turn(run)
+            raise
+
+
+async def _loop(run: Run) -> Decision:
+    state = run.state
+    state.agent_started = False
+    await run.sink.agent(state.current_agent)
+    if state.pending is not None:
+        run.turn = await rebuild_turn(run)
+        decision = run.machine.feed(Event.RESUMED_IN_TURN)
+    else:
+        await sessions.read(run)
+        decision = run.machine.feed(Event.STARTED)
+    while decision not in FINAL:
+        if decision not in IN_TURN:
+            decision = run.machine.feed(await PERFORM[decision](run))
+            continue
+        async with _deadline(run, "turn"), open_turn(run):
+            while decision in IN_TURN:
+                decision = run.machine.feed(await PERFORM[decision](run))
+        await _finish_turn(run, decision)
+    return decision
+
+
+@asynccontextmanager
+async def _deadline(run: Run, level: Any) -> AsyncGenerator[None, None]:
+    """Bound the block by the deadline of its level, if that has one.
+
+    Raises:
+        RunTimeoutError: the deadline passed.
+    """
+    seconds: float | None = getattr(run.spec.config.timeouts, level)
+    if seconds is None:
+        yield
+        return
+    with anyio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise RunTimeoutError(level, seconds)
+
+
+@asynccontextmanager
+async def open_turn(run: Run) -> AsyncGenerator[None, None]:
+    """Open the nursery of a turn, with the parallel input guardrails as siblings of what the block does.
+
+    Turns without such guardrails have no siblings beside the block, and no nursery.
+
+    Raises:
+        InputGuardrailTripwireTriggered: a guardrail tripped; the block was cancelled.
+    """
+    guardrails = [one for one in run.input_guardrails() if one.run_in_parallel] if _is_first_turn(run) else []
+    if not guardrails:
+        yield
+        return
+    run.gate = Gate()
+    if run.spec.config.guardrail_gate == "output":
+        run.sink.hold()
+    # The guardrails own the send side, a clone each; the task that opens the gate owns the receive side.
+    send_verdicts, verdicts = anyio.create_memory_object_stream["InputGuardrailResult"](len(guardrails))
+    asks = input_asks(run, guardrails, run.state.original_input)
+    with verdicts:
+        try:
+            async with anyio.create_task_group() as nursery:
+                nursery.start_soon(open_gate, verdicts, len(guardrails), run.gate, run, name="guardrail gate")
+                await start_judges(nursery, asks, InputGuardrailTripwireTriggered, send_verdicts)
+                yield
+        finally:
+            take_verdicts(verdicts, run.state.input_guardrail_results)
+
+
+def _is_first_turn(run: Run) -> bool:
+    """Return whether the turn is the first of the whole run; a turn that was paused has had its guardrails."""
+    return run.state.current_turn == 1 and run.state.pending is None
+
+
+async def _open_turn(run: Run) -> Event:
+    """Wait at the boundary between two turns; count the turn; run what nothing may overtake.
+
+    Source: running agents, "The agent loop".
+    """
+    state = run.state
+    if run.scope is not None and not await run.scope.may_start_turn(run.sink.wait_taken):
+        return Event.STOP_ASKED
+    run.turn = Turn(state.current_agent)
+    state.current_turn += 1
+    state.turn_open = True
+    if state.max_turns is not None and state.current_turn > state.max_turns:
+        run.error = MaxTurnsExceeded(f"Max turns ({state.max_turns}) exceeded")
+        return Event.TURNS_USED_UP
+    if _is_first_turn(run):
+        await sessions.write_input(run)
+        blocking = [one for one in run.input_guardrails() if not one.run_in_parallel]
+        if blocking:
+            await check_blocking_input(run, blocking)
+    return Event.TURN_OPEN
+
+
+async def _ask_model(run: Run) -> Event:
+    """Ask the model, take its reply apart, and show the items."""
+    state, agent = run.state, run.agent
+    if not state.agent_started:
+        await run.announce.agent_start(state.context, agent)
+        state.agent_started = True
+    response = await ask_model(run)
+    offer = run.turn.offer
+    assert offer is not None
+    plan = run.turn.plan = take_apart(
+        response, agent, offer.functions, offer.handoffs, state.calls_done, run.spec.config.tool_not_found_behavior
+    )
+    for item in plan.items:
+        await run.sink.item(item)
+    await run.announce.llm_end(state.context, agent, response)
+    if plan.has_work:
+        return Event.CALLS
+    if plan.hosted_tools or plan.repeats:
+        state.note_tools(agent, plan.tool_names())
+        if plan.message is None:
+            return Event.NO_ANSWER
+    return _read_answer(run)
+
+
+def _read_answer(run: Run) -> Event:
+    """Return what the last message of the reply comes to; an answer is kept as the final output.
+
+    Source: running agents, "The agent loop".
+    """
+    turn = run.turn
+    assert turn.plan is not None and turn.offer is not None
+    message = turn.plan.message
+    refusal = refusal_text(message)
+    if refusal is not None:
+        run.error = ModelRefusalError(refusal)
+        return Event.REFUSAL
+    text = answer_text(message)
+    schema = turn.offer.output_schema
+    if schema is None or schema.is_plain_text():
+        run.output = text or ""
+        return Event.ANSWER
+    if not text:
+        run.error = ModelBehaviorError(f"agent {run.agent.name!r} answered without any text, expected {schema.name()}")
+        run.answer_missing = True
+        return Event.MISSING_ANSWER
+    try:
+        run.output = schema.validate_json(text)
+    except ModelBehaviorError as exc:
+        run.error = exc
+        return Event.INVALID_ANSWER
+    return Event.ANSWER
+
+
+async def _run_calls(run: Run) -> Event:
+    """Run the calls of the reply, once the gate is open, and show what came of them."""
+    if run.gate is not None and run.spec.config.guardrail_gate != "off":
+        await run.gate.wait()
+    turn = run.turn
+    plan = turn.plan
+    assert plan is not None
+    try:
+        await run_calls(run)
+    except Exception:
+        for item in items_of(turn.outcomes):
+            if item not in turn.shown:
+                await run.sink.item(item)
+        raise
+    for item in items_of(turn.outcomes):
+        if item not in turn.shown:
+            await run.sink.item(item)
+    missing = any(outcome is not None and outcome.approval is not None for outcome in turn.outcomes)
+    answered = not missing and not plan.handoffs and await _tool_answer(run)
+    return after_calls(approvals_missing=missing, handoff=bool(plan.handoffs), tool_answer=answered)
+
+
+async def _tool_answer(run: Run) -> bool:
+    """Return whether a tool's output is the final output, as the agent's `tool_use_behavior` says.
+
+    Raises:
+        UserError: a function given as `tool_use_behavior` returned something else than `ToolsToFinalOutputResult`.
+
+    Source: agents, "Tool use behavior".
+    """
+    behavior: Any = run.agent.tool_use_behavior
+    if behavior == "run_llm_again":
+        return False
+    results = [outcome.result() for outcome in run.turn.outcomes if outcome is not None and outcome.call.tool is not None]
+    if not results:
+        return False
+    if behavior == "stop_on_first_tool":
+        return _take_tool_output(run, results[0].output)
+    if isinstance(behavior, dict):
+        names = cast("dict[str, Any]", behavior).get("stop_at_tool_names", [])
+        for result in results:
+            if result.tool.name in names or result.tool.qualified_name in names:
+                return _take_tool_output(run, result.output)
+        return False
+    verdict = behavior(run.state.context, results)
+    if inspect.isawaitable(verdict):
+        verdict = await verdict
+    if not isinstance(verdict, ToolsToFinalOutputResult):
+        raise UserError(
+            f"the tool_use_behavior function of agent {run.agent.name!r} returned {verdict!r}, "
+            "expected a ToolsToFinalOutputResult"
+        )
+    return _take_tool_output(run, verdict.final_output) if verdict.is_final_output else False
+
+
+def _take_tool_output(run: Run, output: Any) -> bool:
+    schema = run.agent.compiled_output()
+    run.output = str(output) if schema is None or schema.is_plain_text() else output
+    run.tool_made_output = True
+    return True
+
+
+async def _ask_handler(run: Run) -> Event:
+    """Ask the error handler for an output in the place of the error.
+
+    Source: running agents, "Error handlers".
+    """
+    error = run.error
+    assert error is not None
+    answer = await ask_handler(run, error)
+    if answer is None:
+        if run.answer_missing:
+            record_turn(run)
+            await sessions.write_turn(run)
+            return Event.NOT_RECOVERED
+        raise error
+    run.output = answer.final_output
+    if isinstance(error, MaxTurnsExceeded):
+        run.state.current_turn = cast("int", run.state.max_turns)
+    if answer.include_in_history:
+        item = _message_of(run, answer.final_output)
+        run.turn.extra_items.append(item)
+        await run.sink.item(item)
+    return Event.RECOVERED
+
+
+def _message_of(run: Run, output: Any) -> MessageOutputItem:
+    """Return an assistant message that says `output`, for an output that no model wrote."""
+    text = ResponseOutputText(text=output_as_text(run.agent, output))
+    message = ResponseOutputMessage(id="agentrun_final_output", content=[text], status="completed")
+    return MessageOutputItem(run.agent, message)
+
+
+async def _check_output(run: Run) -> Event:
+    """Tell the hooks of the output, have the output guardrails judge it, and only then accept it.
+
+    Raises:
+        OutputGuardrailTripwireTriggered: a guardrail tripped; `final_output` stays None.
+    """
+    state = run.state
+    await run.announce.agent_end(state.context, run.agent, run.output)
+    await check_output(run, run.output)
+    record_turn(run)
+    state.final_output = run.output
+    state.is_finished = True
+    await sessions.write_turn(run)
+    return Event.ACCEPTED
+
+
+async def _finish_turn(run: Run, decision: Decision) -> None:
+    """Record a turn that is over and write it to the session; the last one waits for its output to be accepted."""
+    if decision in (Decision.CHECK_OUTPUT, Decision.HAND_OVER, Decision.ASK_HANDLER):
+        return
+    record_turn(run)
+    await sessions.write_turn(run)
+
+
+PERFORM: dict[Decision, Callable[[Run], Awaitable[Event]]] = {
+    Decision.OPEN_TURN: _open_turn,
+    Decision.ASK_MODEL: _ask_model,
+    Decision.RUN_CALLS: _run_calls,
+    Decision.HAND_OVER: hand_over,
+    Decision.ASK_HANDLER: _ask_handler,
+    Decision.CHECK_OUTPUT: _check_output,
+}

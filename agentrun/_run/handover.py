@@ -1,0 +1,135 @@
+"""Performs a handoff: another agent takes over, and sees of the conversation what the filter leaves."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .._exceptions import UserError
+from .._handoff import HandoffInputData
+from .._items import HandoffOutputItem, RunItem, ToolCallOutputItem
+from . import sessions
+from .machine import Event
+from .record import record_results, record_turn
+from .tools import items_of
+
+if TYPE_CHECKING:
+    from .._handoff import Handoff
+    from .context import Run
+    from .reply import PlannedHandoff
+
+log = logging.getLogger("agentrun")
+
+IGNORED = "Multiple handoffs detected, ignoring this one."
+"""The output of every handoff of a reply but the first."""
+
+
+async def hand_over(run: Run) -> Event:
+    """Make the first handoff of the reply happen.
+
+    Raises:
+        UserError: an input filter returned no `HandoffInputData`, or filters a conversation that the provider keeps.
+        Exception: whatever the handoff's own function, a hook or a filter raises.
+
+    Source: handoffs.
+    """
+    turn, state = run.turn, run.state
+    plan = turn.plan
+    assert plan is not None
+    first, *ignored = plan.handoffs
+    source = turn.agent
+    for other in ignored:
+        item = ToolCallOutputItem(source, _output_of(other, IGNORED), IGNORED)
+        turn.extra_items.append(item)
+        await run.sink.item(item)
+    target = await first.handoff.on_invoke_handoff(state.context, first.raw.arguments)
+    message = first.handoff.get_transfer_message(target)
+    output = HandoffOutputItem(source, _output_of(first, message), source, target)
+    await run.announce.handoff(state.context, source, target)
+    turn.extra_items.append(output)
+    await _record(run, first.handoff)
+    await sessions.write_turn(run)
+    await run.sink.item(output)
+    state.current_agent = target
+    state.agent_started = False
+    await run.sink.agent(target)
+    return Event.HANDED_OVER
+
+
+def _output_of(planned: PlannedHandoff, text: str) -> dict[str, Any]:
+    return {"call_id": planned.raw.call_id, "output": text, "type": "function_call_output"}
+
+
+async def _record(run: Run, handoff: Handoff[Any, Any]) -> None:
+    """Record the turn, as the filter in force leaves it: the handoff's, else the configured one, else nesting.
+
+    Source: handoffs, "Input filters".
+    """
+    config, state = run.spec.config, run.state
+    input_filter = handoff.input_filter or config.handoff_input_filter
+    nests = handoff.nest_handoff_history if handoff.nest_handoff_history is not None else config.nest_handoff_history
+    if state.server_managed:
+        if input_filter is not None:
+            raise UserError(
+                f"handoff {handoff.tool_name!r} has an input filter, but the provider keeps this conversation; "
+                "filter without conversation_id and previous_response_id"
+            )
+        if nests:
+            log.warning("nest_handoff_history does nothing in a conversation that the provider keeps")
+        nests = False
+    if input_filter is None and not nests:
+        record_turn(run)
+        return
+    before = state.next_items if state.next_items is not None else state.new_items
+    data = HandoffInputData(
+        state.original_input if isinstance(state.original_input, str) else tuple(state.original_input),
+        tuple(before),
+        tuple(_turn_items(run)),
+        state.context,
+    )
+    if input_filter is not None:
+        filtered: Any = input_filter(data)
+        if inspect.isawaitable(filtered):
+            filtered = await filtered
+        if not isinstance(filtered, HandoffInputData):
+            raise UserError(
+                f"the input filter of handoff {handoff.tool_name!r} returned {filtered!r}, expected a HandoffInputData"
+            )
+    else:
+        from .._handoff_history import nest_handoff_history
+
+        filtered = nest_handoff_history(data, history_mapper=config.handoff_history_mapper)
+    _apply(run, filtered)
+
+
+def _turn_items(run: Run) -> list[RunItem]:
+    """Return what the turn made, in the order it is recorded in."""
+    plan = run.turn.plan
+    assert plan is not None
+    return [*plan.items, *items_of(run.turn.outcomes), *run.turn.extra_items]
+
+
+def _apply(run: Run, filtered: HandoffInputData) -> None:
+    """Record the turn as filtered: the next agent sees the filtered conversation, the caller the filtered turn."""
+    state, turn, plan = run.state, run.turn, run.turn.plan
+    assert plan is not None
+    history = filtered.input_history
+    mine = list(filtered.new_items)
+    seen = list(filtered.input_items) if filtered.input_items is not None else mine
+    resumed = state.pending is not None
+    if not resumed:
+        state.raw_responses.append(plan.response)
+    recorded = set(map(id, state.new_items))
+    kept = [item for item in mine if id(item) not in recorded] if resumed else mine
+    state.rewrite(
+        history if isinstance(history, str) else list(history),
+        [*state.new_items, *kept],
+        [*filtered.pre_handoff_items, *seen],
+    )
+    state.pending, state.interruptions = None, []
+    record_results(run)
+    state.note_tools(turn.agent, plan.tool_names())
+    turn.recorded = True
+    state.turn_open = False
+    turn.session_items = kept

@@ -1,0 +1,167 @@
+"""A streamed run as its consumer holds it: started by whoever owns the nursery, read over one memory object stream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .._detached import start_root_task
+from .driver import drive
+from .scope import CancelMode, RunScope
+from .sink import StreamSink
+
+if TYPE_CHECKING:
+    from .._events import StreamEvent
+    from .._state import RunState
+    from .context import Run
+
+log = logging.getLogger("agentrun")
+
+JOIN_SECONDS = 30.0
+"""How long a cancelled reader waits for its run to end; protects it from a tool that never ends."""
+
+
+class LiveRun:
+    """One streamed run: its scopes, its events, its one outcome.
+
+    The outcome is stored and not raised where the run is hosted, so that a failure inside never cancels the code that
+    reads: `next_event` raises it after what was sent before it.
+    """
+
+    def __init__(self, run: Run, scope: RunScope, sink: StreamSink) -> None:
+        self._run = run
+        self._scope = scope
+        self._sink = sink
+        self._done = anyio.Event()
+        self._error: BaseException | None = None
+        self._reader: int | None = None
+        self.started = False
+        """Whether somebody hosts the run, or it was cancelled before anybody did."""
+        self.delivered = False
+        """Whether the error, if there is one, was raised to somebody."""
+        self.alone: Callable[[Callable[[], None]], None] | None = None
+        """Set once the run is hosted by a root task: has its loop call a function, from any thread."""
+
+    @property
+    def state(self) -> RunState[Any]:
+        """The state of the run, as it is written."""
+        return self._run.state
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has ended, in whatever way."""
+        return self._done.is_set()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the run failed with."""
+        return self._error
+
+    @property
+    def current_agent(self) -> Any:
+        """The agent that works, or worked last."""
+        return self._run.state.current_agent
+
+    async def host(self) -> None:
+        """Run to the end, in the nursery of whoever calls. Closes the send side of the events.
+
+        Raises:
+            BaseException: a cancellation from outside, KeyboardInterrupt, SystemExit; nothing else.
+        """
+        self.started = True
+        try:
+            with self._scope.hard:
+                await drive(self._run)
+        except Exception as exc:  # noqa: BLE001 - kept for the reader, who gets it in its own type
+            self._error = exc
+        except BaseException as exc:
+            if not isinstance(exc, anyio.get_cancelled_exc_class()):
+                self._error = exc
+                self.delivered = True  # it leaves through the nursery
+            raise
+        finally:
+            self._sink.close()
+            self._done.set()
+
+    def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
+        """Stop the run; see `RunResultStreaming.cancel`."""
+        if self._done.is_set():
+            return
+        self._scope.cancel(mode, within=within)
+        if mode == "immediate":
+            self._sink.consumer.cut = True
+            self._sink.consumer.leave()
+            if not self.started:
+                self.started = True
+                self._sink.close()
+                self._done.set()
+
+    async def next_event(self) -> StreamEvent | None:
+        """Return the next event, or None after the last; whatever the run started has ended by then.
+
+        Raises:
+            BaseException: what the run failed with, once, after the events that were sent before it.
+        """
+        if not self.started:
+            self._start_alone()
+        self._reader = anyio.get_current_task().id
+        try:
+            return await self._sink.consumer.receive()
+        except anyio.EndOfStream:
+            pass
+        await self._done.wait()
+        self._sink.consumer.close()
+        self._raise_error()
+        return None
+
+    async def wait(self) -> None:
+        """Wait for the end of the run, whether or not somebody reads its events.
+
+        Raises:
+            BaseException: what the run failed with.
+        """
+        if not self.started:
+            self._start_alone()
+        if not self._done.is_set() and self._reader in (None, anyio.get_current_task().id):
+            # Nobody else reads, and an unread stream would hold the run up.
+            await self._sink.consumer.drain()
+        await self._done.wait()
+        if self._error is not None:
+            self.delivered = True
+            raise self._error
+
+    def _start_alone(self) -> None:
+        """Have a root task host the run: nobody gave it a nursery."""
+        self.started = True
+        self.alone = start_root_task(self._host_alone, "agentrun run")
+
+    async def _host_alone(self) -> None:
+        """Host the run where nobody is to get what it raises, but its reader."""
+        try:
+            await self.host()
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as exc:  # noqa: BLE001 - kept for the reader: a root task has nobody to raise it to
+            self._error = exc
+            self.delivered = False
+
+    def _raise_error(self) -> None:
+        if self._error is not None and not self.delivered and not self._sink.consumer.cut:
+            self.delivered = True
+            raise self._error
+
+    async def join(self) -> None:
+        """Cancel the run and wait for its end, also from a cancelled task."""
+        self.cancel()
+        with anyio.move_on_after(JOIN_SECONDS, shield=True) as patience:
+            await self._done.wait()
+        if patience.cancelled_caught:
+            log.warning("a cancelled run did not end within %s s; one of its tools does not stop", JOIN_SECONDS)
+        self._sink.consumer.close()
+
+    def leave(self) -> None:
+        """Cancel the run because its reader is gone."""
+        self.cancel()

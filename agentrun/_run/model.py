@@ -1,0 +1,425 @@
+"""Sibling: asking the model, under its deadlines, with the one retry loop there is."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import attrs
+
+from .._codec import WireError, structure_response, unstructure
+from .._config import CallModelData, ModelInputData
+from .._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
+from .._items import ModelResponse
+from .._responses import Response
+from .._retry import (
+    ModelRetryAdviceRequest,
+    RetryDecision,
+    RetryPolicyContext,
+    evaluate_policy,
+    normalize_error,
+)
+from .._usage import RequestUsage, Usage
+from ..models.interface import Model, ModelTracing
+from .context import Offer
+from .reply import shown, whole_items
+
+if TYPE_CHECKING:
+    from .._agent import Agent
+    from .._exceptions import ModelLimitName
+    from .._handoff import Handoff
+    from .._responses import TResponseInputItem, TResponseStreamEvent
+    from .._settings import ModelSettings
+    from .._tool import FunctionTool, Tool
+    from ..agent_output import AgentOutputSchemaBase
+    from .context import Run
+
+log = logging.getLogger("agentrun")
+
+DEFAULT_MAX_RETRIES = 2
+"""How often a failed call is tried again where nobody set anything, and only where that is surely safe."""
+
+DRAIN_SECONDS = 1.0
+"""How long a stream may go on after its terminal event; protects a finished reply from a connection that does not end."""
+
+CLOSE_SECONDS = 2.0
+"""How long closing a model's stream may take; protects a cancel from a model that hangs in its cleanup."""
+
+IDLE_SLACK = 1 / 16
+"""By how much an idle deadline may fire late. It is moved only when less than the limit is left, not at every event."""
+
+_TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
+"""Events that end a reply; only the first of them makes it whole."""
+
+_NO_CONTENT = frozenset({"response.created", "response.in_progress", "response.queued"})
+"""Events that say nothing yet: after these alone a request may be sent again."""
+
+
+@attrs.define(eq=False)
+class Request:
+    """One model call, whole: the arguments of `Model.get_response`, made once and used by every attempt."""
+
+    model: Model
+    instructions: str | None
+    input: list[TResponseInputItem]
+    settings: ModelSettings
+    offer: Offer
+    handoffs: list[Handoff[Any, Any]]
+    previous_response_id: str | None
+    conversation_id: str | None
+
+    def positional(self) -> tuple[Any, ...]:
+        """Return the positional arguments of a model's methods."""
+        offer = self.offer
+        return (
+            self.instructions,
+            self.input,
+            self.settings,
+            offer.tools,
+            offer.output_schema,
+            self.handoffs,
+            ModelTracing.DISABLED,
+        )
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the keyword arguments of a model's methods."""
+        return {
+            "previous_response_id": self.previous_response_id,
+            "conversation_id": self.conversation_id,
+            "prompt": self.offer.prompt,
+        }
+
+
+def find_model(run: Run, agent: Agent[Any]) -> Model:
+    """Return the model of `agent` in this run, looked up once.
+
+    Raises:
+        UserError: the provider knows no such model.
+
+    Source: models, "Which model is used".
+    """
+    known = run.models.get(id(agent))
+    if known is not None:
+        return known
+    config = run.spec.config
+    chosen = config.model if config.model is not None else agent.model
+    model = chosen if isinstance(chosen, Model) else config.model_provider.get_model(chosen)
+    run.models[id(agent)] = model
+    return model
+
+
+async def make_offer(run: Run, agent: Agent[Any]) -> Offer:
+    """Return what the model is offered in this turn: tools, handoffs, instructions, as they are enabled now.
+
+    Raises:
+        UserError: two things of one name, with `tool_name_collision_policy="error"`.
+    """
+    from .._handoff import enabled_handoffs
+    from .._tool import FunctionTool
+
+    context = run.state.context
+    tools = await agent.get_all_tools(context)
+    instructions = await agent.get_system_prompt(context)
+    prompt = await agent.get_prompt(context) if agent.prompt is not None else None
+    handoffs = {one.tool_name: one for one in await enabled_handoffs(agent, context)} if agent.handoffs else {}
+    functions: dict[str, FunctionTool] = {}
+    for tool in tools:
+        if isinstance(tool, FunctionTool):
+            name = tool.qualified_name
+            if name in functions or name in handoffs:
+                _note_collision(run, agent, name)
+            functions[name] = tool
+    offered = [tool for tool in tools if _is_offered(tool, functions, handoffs)] if functions else tools
+    return Offer(find_model(run, agent), instructions, prompt, offered, functions, handoffs, agent.compiled_output())
+
+
+def _is_offered(tool: Tool, functions: Mapping[str, FunctionTool], handoffs: Mapping[str, Handoff[Any, Any]]) -> bool:
+    """Return whether a tool wins its name: a handoff before any tool, the last declared of several tools."""
+    name = getattr(tool, "qualified_name", None)
+    return name is None or (functions.get(name, tool) is tool and name not in handoffs)
+
+
+def _note_collision(run: Run, agent: Agent[Any], name: str) -> None:
+    message = (
+        f"agent {agent.name!r} has more than one tool or handoff named {shown(name)}; "
+        "rename one with name_override or tool_name_override"
+    )
+    if run.spec.config.tool_name_collision_policy == "error":
+        raise UserError(message)
+    if name not in run.collisions_noted:
+        run.collisions_noted.add(name)
+        log.warning("%s", message)
+
+
+async def ask_model(run: Run) -> ModelResponse:
+    """Return the reply to this turn's request, whole; its events have gone to the sink.
+
+    Raises:
+        UserError: a `call_model_input_filter` returned something else than `ModelInputData`.
+        ModelTimeoutError: a deadline of `Timeouts` or `ModelSettings.timeout` passed, and no attempt is left.
+        Exception: whatever the model raised in its last attempt.
+
+    On cancel the model's stream is closed before the cancellation goes on; its usage stays as one partial entry.
+    """
+    agent, context, state = run.agent, run.state.context, run.state
+    offer = run.turn.offer = await make_offer(run, agent)
+    request = await _make_request(run, agent, offer)
+    context.turn_input = request.input
+    await run.announce.llm_start(context, agent, request.instructions, request.input)
+    response = await _with_retries(run, request)
+    context.usage.add(response.usage)
+    state.note_reply(response)
+    return response
+
+
+async def _make_request(run: Run, agent: Agent[Any], offer: Offer) -> Request:
+    config, state = run.spec.config, run.state
+    settings = agent.model_settings.resolve(config.model_settings)
+    if agent.reset_tool_choice and settings.tool_choice is not None and state.tools_used.get(agent.name):
+        settings = attrs.evolve(settings, tool_choice=None)
+    data = ModelInputData(state.unsent_input(), offer.instructions)
+    if config.call_model_input_filter is not None:
+        filtered = config.call_model_input_filter(CallModelData(data, agent, state.context.context))
+        if inspect.isawaitable(filtered):
+            filtered = await filtered
+        if not isinstance(filtered, ModelInputData):
+            raise UserError(f"call_model_input_filter returned {filtered!r}, expected a ModelInputData; return one")
+        data = filtered
+    return Request(
+        offer.model,
+        data.instructions,
+        data.input,
+        settings,
+        offer,
+        list(offer.handoffs.values()),
+        state.previous_response_id,
+        state.conversation_id,
+    )
+
+
+async def _with_retries(run: Run, request: Request) -> ModelResponse:
+    attempt = 1
+    while True:
+        started = Attempt(run, request)
+        try:
+            return await (started.stream() if run.sink.live else started.plain())
+        except Exception as error:
+            decision = await _decide_retry(request, error, attempt, stream=run.sink.live, shown=started.content_shown)
+            if not decision.retry:
+                raise
+            delay = decision.delay or 0.0
+            if anyio.current_time() + delay >= anyio.current_effective_deadline():
+                raise
+            log.debug("model call failed (%s); attempt %d follows in %.2f s", type(error).__name__, attempt + 1, delay)
+        usage = run.state.context.usage
+        usage.requests += 1
+        usage.request_usage_entries.append(RequestUsage(0, 0, 0))
+        await anyio.sleep(delay)
+        attempt += 1
+
+
+async def _decide_retry(
+    request: Request, error: Exception, attempt: int, *, stream: bool, shown: bool
+) -> RetryDecision:
+    """Return whether the failed attempt is followed by another.
+
+    Never after output has begun. Without a policy only where the model's own advice says that it is safe and useful.
+
+    Source: models, "Retries".
+    """
+    settings = request.settings.retry
+    most = settings.max_retries if settings is not None and settings.max_retries is not None else DEFAULT_MAX_RETRIES
+    if shown or attempt > most:
+        return RetryDecision(retry=False)
+    asked = ModelRetryAdviceRequest(error, attempt, stream, request.previous_response_id, request.conversation_id)
+    advice = request.model.get_retry_advice(asked)
+    safe = advice is not None and advice.replay_safety == "safe"
+    if settings is None or settings.policy is None:
+        wanted = advice is not None and bool(advice.suggested) and safe
+        decision = RetryDecision(retry=wanted, delay=advice.retry_after if advice else None)
+    else:
+        decision = await evaluate_policy(
+            settings.policy,
+            RetryPolicyContext(
+                error,
+                attempt,
+                most,
+                stream,
+                normalize_error(error, advice),
+                advice,
+                request.previous_response_id,
+                request.conversation_id,
+            ),
+        )
+        stateful = request.previous_response_id is not None or request.conversation_id is not None
+        unsafe = advice is not None and advice.replay_safety == "unsafe"
+        if decision.retry and (unsafe or (stateful and not safe)) and not decision.approve_unsafe_replay:
+            return RetryDecision(retry=False)
+    if not decision.retry:
+        return decision
+    delay = decision.delay
+    if delay is None:
+        delay = advice.retry_after if advice is not None and advice.retry_after is not None else _backoff(settings, attempt)
+    return attrs.evolve(decision, delay=delay)
+
+
+def _backoff(settings: Any, attempt: int) -> float:
+    """Return the seconds to wait after the `attempt`th failure."""
+    given = settings.backoff if settings is not None else None
+    first = given.initial_delay if given is not None and given.initial_delay is not None else 0.25
+    most = given.max_delay if given is not None and given.max_delay is not None else 2.0
+    factor = given.multiplier if given is not None and given.multiplier is not None else 2.0
+    jitter = given.jitter if given is not None and given.jitter is not None else True
+    delay = min(most, first * factor ** (attempt - 1))
+    return delay * random.uniform(0.875, 1.125) if jitter else delay  # noqa: S311 - no secret
+
+
+class Attempt:
+    """One attempt at a model call, and what is known of it while it lasts."""
+
+    def __init__(self, run: Run, request: Request) -> None:
+        self._run = run
+        self._request = request
+        timeouts = run.spec.config.timeouts
+        self._total = request.settings.timeout if request.settings.timeout is not None else timeouts.total
+        self._first_event = timeouts.first_event
+        self._idle = timeouts.idle
+        self._deltas = 0
+        self.content_shown = False
+        """Whether an event with content has gone out, after which the request cannot be sent again."""
+
+    async def plain(self) -> ModelResponse:
+        """Return the reply of a call that is not streamed."""
+        request = self._request
+        response: ModelResponse | None = None
+        with anyio.CancelScope(deadline=anyio.current_time() + _seconds(self._total)):
+            try:
+                response = await request.model.get_response(*request.positional(), **request.keywords())
+            except anyio.get_cancelled_exc_class():
+                self._note_cut()
+                raise
+        if response is None:
+            raise ModelTimeoutError(_seconds(self._total), "total")
+        response.output = whole_items(response.output)
+        return response
+
+    async def stream(self) -> ModelResponse:
+        """Return the reply of a streamed call; every event has gone to the sink."""
+        request = self._request
+        events = request.model.stream_response(*request.positional(), **request.keywords())
+        now = anyio.current_time()
+        self._ends_at = now + _seconds(self._total)
+        final: ModelResponse | None = None
+        ended = False
+        limit: ModelLimitName = "first_event"
+        with anyio.CancelScope(deadline=min(self._ends_at, now + _seconds(self._first_event))) as scope:
+            try:
+                async for event in events:
+                    limit = "idle"
+                    await self._pass_on(event, scope)
+                    if event.type in _TERMINAL:
+                        final = self._reply_of(event)
+                        scope.deadline = anyio.current_time() + DRAIN_SECONDS
+                ended = True
+            except anyio.get_cancelled_exc_class():
+                if final is None:
+                    self._note_cut()
+                raise
+            except Exception:
+                if self._deltas and final is None:
+                    self._note_cut()
+                raise
+            finally:
+                if not ended:
+                    await _close(events)
+        if final is not None:
+            return final
+        if ended:
+            raise ModelBehaviorError("Model did not produce a final response!")
+        if anyio.current_time() >= self._ends_at:
+            raise ModelTimeoutError(_seconds(self._total), "total")
+        raise ModelTimeoutError(_seconds(self._idle if limit == "idle" else self._first_event), limit)
+
+    async def _pass_on(self, event: TResponseStreamEvent, scope: anyio.CancelScope) -> None:
+        """Send one event on, and move the idle deadline; the time a slow consumer takes is not the model's."""
+        kind = event.type
+        if kind.endswith(".delta"):
+            self._deltas += 1
+        if not self.content_shown and kind not in _NO_CONTENT:
+            self.content_shown = True
+        now = anyio.current_time()
+        if scope.deadline - now < _seconds(self._idle):
+            scope.deadline = min(self._ends_at, now + _seconds(self._idle) * (1 + IDLE_SLACK))
+        if self._run.sink.send_raw_nowait(event):
+            return
+        scope.deadline = math.inf
+        await self._run.sink.raw(event)
+        waited = anyio.current_time() - now
+        self._ends_at += waited
+        scope.deadline = min(self._ends_at, now + waited + _seconds(self._idle))
+
+    def _reply_of(self, event: Any) -> ModelResponse:
+        """Return the reply that a terminal event holds.
+
+        Raises:
+            ModelBehaviorError: it holds none, or says that the reply failed or is incomplete.
+        """
+        response = event.response
+        if not isinstance(response, Response):
+            try:
+                response = structure_response(_dumped(response))
+            except WireError as exc:
+                raise ModelBehaviorError(f"the model's stream ended with something that is no response: {exc}") from exc
+        if event.type != "response.completed":
+            raise ModelBehaviorError(f"the model's stream ended with {event.type}{_reason(response)}")
+        return ModelResponse(
+            output=whole_items(response.output),
+            usage=Usage.from_wire(response.usage),
+            response_id=response.id or None,
+            request_id=getattr(response, "_request_id", None),
+            raw_usage=unstructure(response.usage) if self._request.settings.preserve_raw_usage else None,
+        )
+
+    def _note_cut(self) -> None:
+        """Keep one partial entry for a request that was cut off; the sums stay exact."""
+        entries = self._run.state.context.usage.request_usage_entries
+        entries.append(RequestUsage(0, self._deltas, self._deltas, partial=True))
+
+
+def _seconds(limit: float | None) -> float:
+    return math.inf if limit is None else limit
+
+
+async def _close(events: AsyncIterator[Any]) -> None:
+    """Close a model's stream that was left half way, also after a cancel."""
+    close = getattr(events, "aclose", None)
+    if close is None:
+        return
+    with anyio.move_on_after(CLOSE_SECONDS, shield=True) as cleanup:
+        await close()
+    if cleanup.cancelled_caught:
+        log.warning("a model's stream did not close within %s s", CLOSE_SECONDS)
+
+
+def _reason(response: Response) -> str:
+    """Return why a reply is not whole, as the provider says it."""
+    if response.error is not None:
+        return f": {response.error.code}: {response.error.message}"
+    if response.incomplete_details is not None and response.incomplete_details.reason:
+        return f": {response.incomplete_details.reason}"
+    return ""
+
+
+def _dumped(response: Any) -> Mapping[str, Any]:
+    """Return the response of a foreign library's class as plain JSON data."""
+    if isinstance(response, Mapping):
+        return cast("Mapping[str, Any]", response)
+    dump = getattr(response, "model_dump", None)
+    if dump is None:
+        raise ModelBehaviorError(f"response.completed holds {type(response).__name__}, expected a Response")
+    return cast("Mapping[str, Any]", dump(exclude_unset=True))

@@ -1,0 +1,98 @@
+"""Adds a finished turn to the state: from there on it has happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from .._items import RunItem, ToolCallOutputItem
+from .._state import PendingTurn
+from .tools import items_of
+
+if TYPE_CHECKING:
+    from .context import Run
+
+
+def record_turn(run: Run) -> None:
+    """Record the turn in flight, once: its reply, its items, its outputs, its verdicts, and what still waits."""
+    turn, state = run.turn, run.state
+    plan = turn.plan
+    if turn.recorded:
+        return
+    turn.recorded = True
+    state.turn_open = False
+    if plan is None:
+        _record(run, turn.extra_items)
+        return
+    if state.pending is None:
+        state.raw_responses.append(plan.response)
+        _record(run, plan.items)
+    _record(run, _new_outputs(run))
+    _record(run, turn.extra_items)
+    record_results(run)
+    _record_pending(run)
+    if plan.has_work:
+        state.note_tools(turn.agent, plan.tool_names())
+
+
+def record_finished_calls(run: Run) -> bool:
+    """Record the calls of a failed turn that have their output; return whether there were any.
+
+    They happened and cost what they cost, so that what continues from here must know of them.
+
+    Source: exceptions, "run_data".
+    """
+    turn, state = run.turn, run.state
+    done = [outcome for outcome in turn.outcomes if outcome is not None and outcome.item is not None]
+    if turn.recorded or turn.plan is None or not done:
+        return False
+    turn.recorded = True
+    state.turn_open = False
+    if state.pending is None:
+        state.raw_responses.append(turn.plan.response)
+        _record(run, [outcome.call.item for outcome in done])
+    _record(run, _new_outputs(run))
+    record_results(run)
+    return True
+
+
+def _record(run: Run, items: list[RunItem]) -> None:
+    run.state.record(items)
+    run.turn.session_items.extend(items)
+
+
+def _new_outputs(run: Run) -> list[RunItem]:
+    """Return the outputs of the turn that are not recorded yet, in call order."""
+    pending = run.state.pending
+    known = pending.outputs if pending is not None else {}
+    return [item for item in items_of(run.turn.outcomes) if cast("ToolCallOutputItem", item).call_id not in known]
+
+
+def record_results(run: Run) -> None:
+    """Keep the verdicts of the tool guardrails, and which calls are done."""
+    state = run.state
+    for outcome in run.turn.outcomes:
+        if outcome is None:
+            continue
+        state.tool_input_guardrail_results.extend(outcome.input_results)
+        state.tool_output_guardrail_results.extend(outcome.output_results)
+        outcome.input_results, outcome.output_results = [], []
+        if outcome.item is not None:
+            raw = outcome.call.raw
+            state.calls_done[raw.call_id] = (raw.name, raw.arguments)
+
+
+def _record_pending(run: Run) -> None:
+    """Keep the turn as pending while calls of it wait for a decision."""
+    state, plan = run.state, run.turn.plan
+    assert plan is not None
+    waiting = [outcome.approval for outcome in run.turn.outcomes if outcome is not None and outcome.approval is not None]
+    asked_before = {item.call_id for item in state.interruptions}
+    state.interruptions = waiting
+    if not waiting:
+        state.pending = None
+        return
+    state.record([item for item in waiting if item.call_id not in asked_before])
+    outputs: dict[str, RunItem] = {
+        cast("ToolCallOutputItem", item).call_id or "": item for item in items_of(run.turn.outcomes)
+    }
+    state.pending = PendingTurn(plan.response, plan.items, outputs)

@@ -1,0 +1,229 @@
+"""What a model's reply asks for: its items, the calls to run, the handoffs, the answer. Decides; performs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .._codec import WireError, structure_item
+from .._exceptions import ModelBehaviorError
+from .._items import (
+    CompactionItem,
+    HandoffCallItem,
+    ItemHelpers,
+    MCPApprovalRequestItem,
+    MCPListToolsItem,
+    MessageOutputItem,
+    ReasoningItem,
+    RunItem,
+    ToolCallItem,
+    ToolSearchCallItem,
+    ToolSearchOutputItem,
+    UnknownItem,
+)
+from .._responses import ResponseFunctionToolCall
+
+if TYPE_CHECKING:
+    from .._agent import Agent
+    from .._config import ToolNotFoundBehavior
+    from .._handoff import Handoff
+    from .._items import ModelResponse
+    from .._responses import TResponseOutputItem
+    from .._tool import FunctionTool
+
+LONGEST_NAME = 64
+"""How much of a name that a model made up is shown; the rest would only fill logs."""
+
+_ITEM_CLASSES: dict[str, type[Any]] = {
+    "message": MessageOutputItem,
+    "reasoning": ReasoningItem,
+    "compaction": CompactionItem,
+    "mcp_list_tools": MCPListToolsItem,
+    "mcp_approval_request": MCPApprovalRequestItem,
+    "tool_search_call": ToolSearchCallItem,
+    "tool_search_output": ToolSearchOutputItem,
+}
+
+_LOCAL_CALLS = frozenset({"custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
+"""Calls that somebody on this side would have to run."""
+
+
+@attrs.define(eq=False)
+class PlannedCall:
+    """A function call of the reply; `tool` is None for a name nobody knows, when the model is to be told so."""
+
+    raw: ResponseFunctionToolCall
+    item: ToolCallItem
+    tool: FunctionTool | None
+
+
+@attrs.define(eq=False)
+class PlannedHandoff:
+    """A call of the reply that hands over."""
+
+    raw: ResponseFunctionToolCall
+    handoff: Handoff[Any, Any]
+
+
+@attrs.define(eq=False)
+class Plan:
+    """A reply, taken apart."""
+
+    response: ModelResponse
+    items: list[RunItem] = attrs.field(factory=list)
+    """What the reply adds to the run, in the model's order."""
+    calls: list[PlannedCall] = attrs.field(factory=list)
+    """In the model's order."""
+    handoffs: list[PlannedHandoff] = attrs.field(factory=list)
+    """In the model's order; the first one counts."""
+    hosted_tools: list[str] = attrs.field(factory=list)
+    """The types of the tools the provider ran itself."""
+    repeats: bool = False
+    """Whether a call was left out since it repeats one that is done."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is left to do on this side before the run can go on."""
+        return bool(self.calls or self.handoffs)
+
+    @property
+    def message(self) -> MessageOutputItem | None:
+        """The last message of the reply."""
+        for item in reversed(self.items):
+            if isinstance(item, MessageOutputItem):
+                return item
+        return None
+
+    def tool_names(self) -> list[str]:
+        """Return the names of the tools the reply used, for `reset_tool_choice`."""
+        return [*(call.raw.name for call in self.calls), *(one.raw.name for one in self.handoffs), *self.hosted_tools]
+
+
+def shown(name: str) -> str:
+    """Return a name that a model wrote as it may stand in a message: whole if harmless, else quoted and cut."""
+    if len(name) <= LONGEST_NAME and name.isprintable():
+        return name
+    return repr(name[:LONGEST_NAME]) + ("…" if len(name) > LONGEST_NAME else "")
+
+
+def whole_items(output: list[Any]) -> list[TResponseOutputItem]:
+    """Return the items of a reply in our own classes, whatever a custom model put there.
+
+    Raises:
+        ModelBehaviorError: one of them is no output item.
+    """
+    try:
+        return [_ours(item) for item in output]
+    except WireError as exc:
+        raise ModelBehaviorError(f"the model's reply holds something that is no output item: {exc}") from exc
+
+
+def _ours(item: Any) -> Any:
+    if isinstance(item, Mapping) and type(item) is dict:
+        return structure_item(item)
+    if hasattr(item, "model_dump"):
+        return structure_item(item.model_dump(exclude_unset=True))
+    return item
+
+
+def take_apart(
+    response: ModelResponse,
+    agent: Agent[Any],
+    tools: Mapping[str, FunctionTool],
+    handoffs: Mapping[str, Handoff[Any, Any]],
+    calls_done: Mapping[str, tuple[str, str]],
+    not_found: ToolNotFoundBehavior,
+) -> Plan:
+    """Return the plan for a reply.
+
+    Args:
+        response: the reply.
+        agent: whose turn it is.
+        tools: the function tools offered in this turn, by name.
+        handoffs: the handoffs offered in this turn, by tool name; they win over tools of the same name.
+        calls_done: name and arguments of the calls finished before, by call id.
+        not_found: what to do about a name that is neither.
+
+    Raises:
+        ModelBehaviorError: a call without id, one id for two different calls, or a name that was not offered.
+    """
+    plan = Plan(response)
+    seen: dict[str, tuple[str, str]] = {}
+    for raw in response.output:
+        if isinstance(raw, ResponseFunctionToolCall):
+            _plan_call(plan, raw, agent, tools, handoffs, not_found, seen, calls_done)
+            continue
+        kind = raw.type
+        if kind in _LOCAL_CALLS and not _declares(agent, kind):
+            raise ModelBehaviorError(f"the model made a {kind}, but agent {agent.name!r} has no tool for it")
+        cls = _ITEM_CLASSES.get(kind)
+        if cls is None:
+            cls = ToolCallItem if kind.endswith("_call") else UnknownItem
+            if cls is ToolCallItem:
+                plan.hosted_tools.append(kind)
+        plan.items.append(cls(agent=agent, raw_item=raw))
+    return plan
+
+
+def _declares(agent: Agent[Any], kind: str) -> bool:
+    """Return whether the agent declares a tool for one of the local call types."""
+    wanted = kind.removesuffix("_call")
+    return any(getattr(tool, "type", getattr(tool, "name", "")) == wanted for tool in agent.tools)
+
+
+def _plan_call(
+    plan: Plan,
+    raw: ResponseFunctionToolCall,
+    agent: Agent[Any],
+    tools: Mapping[str, FunctionTool],
+    handoffs: Mapping[str, Handoff[Any, Any]],
+    not_found: ToolNotFoundBehavior,
+    seen: dict[str, tuple[str, str]],
+    calls_done: Mapping[str, tuple[str, str]],
+) -> None:
+    if not raw.call_id:
+        raise ModelBehaviorError(f"the model called {shown(raw.name)} without a call id")
+    asked = (raw.name, raw.arguments)
+    known = seen.get(raw.call_id) or calls_done.get(raw.call_id)
+    if known == asked:
+        plan.repeats = True
+        return
+    if known is not None:
+        raise ModelBehaviorError(
+            f"the model used call id {shown(raw.call_id)} for two different calls, of {shown(known[0])} and {shown(raw.name)}"
+        )
+    seen[raw.call_id] = asked
+    handoff = handoffs.get(raw.name)
+    if handoff is not None:
+        plan.items.append(HandoffCallItem(agent=agent, raw_item=raw))
+        plan.handoffs.append(PlannedHandoff(raw, handoff))
+        return
+    tool = tools.get(qualified_name(raw))
+    if tool is None and not_found == "raise_error":
+        raise ModelBehaviorError(f"Tool {shown(raw.name)} not found in agent {agent.name}")
+    item = ToolCallItem(
+        agent=agent,
+        raw_item=raw,
+        description=tool.description if tool else None,
+        tool_origin=tool.tool_origin if tool else None,
+    )
+    plan.items.append(item)
+    plan.calls.append(PlannedCall(raw, item, tool))
+
+
+def qualified_name(raw: ResponseFunctionToolCall) -> str:
+    """Return the name a call means, with its namespace before it."""
+    namespace = raw.namespace
+    return f"{namespace}.{raw.name}" if namespace and namespace != raw.name else raw.name
+
+
+def answer_text(message: MessageOutputItem | None) -> str | None:
+    """Return all text of the message, None when there is none."""
+    return ItemHelpers.extract_text(message.raw_item) if message is not None else None
+
+
+def refusal_text(message: MessageOutputItem | None) -> str | None:
+    """Return the refusal in the message, None when it refuses nothing."""
+    return ItemHelpers.extract_refusal(message.raw_item) if message is not None else None

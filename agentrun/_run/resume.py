@@ -1,0 +1,60 @@
+"""Brings back a turn that was paused for approval: the same reply, with what is already done of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from .._exceptions import ModelBehaviorError
+from .._items import RunItem, ToolCallItem, ToolCallOutputItem
+from .._responses import ResponseFunctionToolCall
+from .context import Run, Turn
+from .model import make_offer
+from .reply import Plan, PlannedCall, PlannedHandoff, qualified_name, shown
+from .tools import Outcome
+
+if TYPE_CHECKING:
+    from .._items import HandoffCallItem
+
+
+async def rebuild_turn(run: Run) -> Turn:
+    """Return the pending turn of the state, ready for `run_calls` to start what is decided.
+
+    Raises:
+        ModelBehaviorError: the agent no longer has a tool that was called.
+
+    Source: human in the loop.
+    """
+    state = run.state
+    pending = state.pending
+    assert pending is not None
+    agent = state.current_agent
+    offer = await make_offer(run, agent)
+    plan = Plan(pending.reply, items=list(pending.items))
+    turn = Turn(agent, offer, plan)
+    for item in pending.items:
+        if item.type == "handoff_call_item":
+            raw = cast("HandoffCallItem", item).raw_item
+            handoff = offer.handoffs.get(raw.name)
+            if handoff is None:
+                raise ModelBehaviorError(f"Handoff {shown(raw.name)} not found in agent {agent.name}")
+            plan.handoffs.append(PlannedHandoff(raw, handoff))
+        elif isinstance(item, ToolCallItem) and isinstance(item.raw_item, ResponseFunctionToolCall):
+            _add_call(run, turn, plan, item, pending.outputs.get(item.raw_item.call_id))
+    return turn
+
+
+def _add_call(run: Run, turn: Turn, plan: Plan, item: ToolCallItem, output: RunItem | None) -> None:
+    raw = cast("ResponseFunctionToolCall", item.raw_item)
+    offer = turn.offer
+    assert offer is not None
+    tool = offer.functions.get(qualified_name(raw))
+    if tool is None and output is None and run.spec.config.tool_not_found_behavior == "raise_error":
+        raise ModelBehaviorError(f"Tool {shown(raw.name)} not found in agent {turn.agent.name}")
+    call = PlannedCall(raw, item, tool)
+    plan.calls.append(call)
+    if output is None:
+        turn.outcomes.append(None)
+        return
+    done = cast("ToolCallOutputItem", output)
+    turn.outcomes.append(Outcome(call, done.output, done))
+    turn.shown.append(done)

@@ -1,0 +1,461 @@
+"""Siblings: the function calls of a reply, each a task of its own that sends its outcome over a memory object stream."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import math
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from .._context import ToolContext
+from .._exceptions import (
+    AgentsException,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailTripwireTriggered,
+    ToolTimeoutError,
+    UserError,
+)
+from .._guardrail import (
+    ToolInputGuardrailData,
+    ToolInputGuardrailResult,
+    ToolOutputGuardrailData,
+    ToolOutputGuardrailResult,
+)
+from .._items import RunItem, ToolApprovalItem, ToolCallOutputItem
+from .._tool import (
+    DEFAULT_APPROVAL_REJECTION_MESSAGE,
+    FunctionTool,
+    FunctionToolCustomDataContext,
+    FunctionToolResult,
+    ToolErrorFormatterArgs,
+    failure_output,
+    tool_error_message,
+    tool_output_to_wire,
+)
+from .edge import CancelledOnce
+from .reply import PlannedCall, qualified_name, shown
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from .context import Run
+
+log = logging.getLogger("agentrun")
+
+
+@attrs.define(eq=False)
+class Outcome:
+    """How a call ended: with an output, or waiting for a decision."""
+
+    call: PlannedCall
+    output: Any = None
+    item: ToolCallOutputItem | None = None
+    approval: ToolApprovalItem | None = None
+    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=list)
+    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list)
+    announced: bool = False
+    """Whether the hooks were told of the start, so that they are to be told of the end."""
+    nested: Any = None
+    """The nested result of an agent tool that is paused."""
+
+    def result(self) -> FunctionToolResult:
+        """Return the outcome as a `tool_use_behavior` function sees it."""
+        pending = [self.approval] if self.approval is not None else []
+        tool = cast("FunctionTool", self.call.tool)
+        return FunctionToolResult(tool, self.output, self.item or self.approval, pending, self.nested)
+
+
+async def run_calls(run: Run) -> None:
+    """Run the calls of this turn's reply; `turn.outcomes` gets what came of each, in call order.
+
+    A call that fails beyond repair cancels the others; what had ended by then stays in `turn.outcomes`.
+
+    Raises:
+        UserError: a tool without failure function raised; the original exception is the cause.
+        AgentsException: a tool guardrail or tool raised one, or ran out of time with "raise_exception".
+
+    On cancel every call is told once, and waited for while it cleans up, at most `Timeouts.cleanup` seconds.
+    """
+    turn = run.turn
+    plan = turn.plan
+    assert plan is not None
+    if not turn.outcomes:
+        turn.outcomes = [None] * len(plan.calls)
+    calls = [
+        Call(run, index, planned)
+        for index, planned in enumerate(plan.calls)
+        if turn.outcomes[index] is None or turn.outcomes[index].approval is not None  # type: ignore[union-attr]
+    ]
+    waiting = [call for call in calls if not await call.is_settled_without_running()]
+    if not waiting:
+        return
+    send_outcomes, outcomes = anyio.create_memory_object_stream[Outcome](len(waiting))
+    starters = _Starters(run, waiting)
+    with outcomes:
+        try:
+            async with anyio.create_task_group() as nursery:
+                try:
+                    with send_outcomes:
+                        for call in waiting:
+                            nursery.start_soon(call.run, send_outcomes.clone(), starters, name=f"tool {call.name}")
+                            if len(waiting) > 1:
+                                # Lets the first steps happen in call order, on Trio too.
+                                await anyio.lowlevel.checkpoint()
+                    await _collect(run, outcomes)
+                finally:
+                    for call in waiting:
+                        call.stop()
+        finally:
+            _take(run, _available(outcomes))
+            for call in waiting:
+                run.state.warnings.extend(call.context.signal.reports)
+
+
+def _take(run: Run, outcomes: list[Outcome]) -> None:
+    """Put outcomes where the turn keeps them."""
+    plan = run.turn.plan
+    assert plan is not None
+    for outcome in outcomes:
+        run.turn.outcomes[plan.calls.index(outcome.call)] = outcome
+
+
+def _available(outcomes: MemoryObjectReceiveStream[Outcome]) -> list[Outcome]:
+    """Return the outcomes that are there."""
+    found: list[Outcome] = []
+    try:
+        while True:
+            found.append(outcomes.receive_nowait())
+    except (anyio.WouldBlock, anyio.EndOfStream):
+        return found
+
+
+async def _collect(run: Run, outcomes: MemoryObjectReceiveStream[Outcome]) -> None:
+    """Take outcomes until every call has closed its send side, and tell the hooks of each.
+
+    Calls that end at the same moment are told in call order, whatever order the scheduler ended them in.
+    """
+    plan = run.turn.plan
+    assert plan is not None
+    async for first in outcomes:
+        batch = [first, *_available(outcomes)]
+        if len(batch) > 1:
+            batch.sort(key=lambda outcome: plan.calls.index(outcome.call))
+        _take(run, batch)
+        for outcome in batch:
+            if outcome.announced:
+                await _announce_end(run, outcome)
+
+
+async def _announce_end(run: Run, outcome: Outcome) -> None:
+    raw = outcome.call.raw
+    context = _context_of(run, outcome.call)
+    try:
+        await run.announce.tool_end(context, run.agent, outcome.call.tool, outcome.output)
+    except AgentsException:
+        raise
+    except Exception as exc:
+        raise UserError(f"Error running tool {shown(raw.name)}: {exc}") from exc
+
+
+def _context_of(run: Run, planned: PlannedCall) -> ToolContext[Any]:
+    raw = planned.raw
+    return ToolContext.from_agent_context(
+        run.state.context,
+        raw.call_id,
+        raw,
+        run.agent,
+        tool_namespace=planned.tool.namespace if planned.tool is not None else None,
+        run_config=run.spec.config,
+    )
+
+
+class _Starters:
+    """Lets all hooks for the start of a tool come before any body, for calls that nothing else holds back."""
+
+    def __init__(self, run: Run, calls: list[Call]) -> None:
+        config = run.spec.config.tool_execution
+        limit = config.max_function_tool_concurrency if config is not None else None
+        self.slots = anyio.CapacityLimiter(limit) if limit is not None and limit < len(calls) else None
+        hooked = bool(run.announce.hooks_of(run.agent, "tool_start"))
+        self._missing = sum(not call.tool.tool_input_guardrails for call in calls) if hooked and not self.slots else 0
+        self._all_started = anyio.Event() if self._missing > 1 else None
+
+    async def started(self, call: Call) -> None:
+        """Note that the hooks of `call` were told, and wait for the calls beside it."""
+        if self._all_started is None or call.tool.tool_input_guardrails:
+            return
+        self._missing -= 1
+        if self._missing == 0:
+            self._all_started.set()
+        await self._all_started.wait()
+
+
+class Call:
+    """One function call in flight."""
+
+    def __init__(self, run: Run, index: int, planned: PlannedCall) -> None:
+        self._run = run
+        self._index = index
+        self._planned = planned
+        self.name = shown(planned.raw.name)
+        self.tool = cast("FunctionTool", planned.tool)
+        self.context = _context_of(run, planned)
+        self._outcome = Outcome(planned)
+        # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
+        self._scope = anyio.CancelScope(shield=self.tool is None or not self.tool.nests_run)
+        self._ended = self._stopped = self._cleaning = False
+
+    def stop(self) -> None:
+        """Cancel the call, if it has not ended."""
+        if not self._ended:
+            self._stopped = True
+            self.context.signal.tell("the run was cancelled")
+            self._scope.cancel("the run is being stopped")
+
+    async def is_settled_without_running(self) -> bool:
+        """Answer an unknown name, a refused call, or one that waits for a decision; return whether one of them it was."""
+        run, raw = self._run, self._planned.raw
+        if self._planned.tool is None:
+            await self._answer("tool_not_found", f"Tool '{self.name}' not found.")
+            return True
+        name = qualified_name(raw)
+        decision = run.state.context.approvals.decision(name, raw.call_id)
+        if decision is None:
+            if not await self._needs_approval():
+                return False
+            if await self._rejected_before_approval():
+                return True
+            self._outcome.approval = ToolApprovalItem(
+                run.agent, raw, tool_namespace=self.tool.namespace, tool_origin=self.tool.tool_origin
+            )
+            run.turn.outcomes[self._index] = self._outcome
+            return True
+        if decision.approved:
+            return False
+        message = decision.message
+        if message is None:
+            await self._answer("approval_rejected", DEFAULT_APPROVAL_REJECTION_MESSAGE)
+        else:
+            self._settle(message)
+            run.turn.outcomes[self._index] = self._outcome
+        return True
+
+    async def _rejected_before_approval(self) -> bool:
+        """Ask the input guardrails before a person, where configured; return whether one of them has answered."""
+        config = self._run.spec.config.tool_execution
+        if config is None or not config.pre_approval_tool_input_guardrails:
+            return False
+        message = await self._check_input()
+        if message is None:
+            self._outcome.input_results.clear()
+            return False
+        self._settle(message)
+        self._run.turn.outcomes[self._index] = self._outcome
+        return True
+
+    async def _answer(self, kind: Any, default: str) -> None:
+        """Settle the call with a text, as the run's formatter words it."""
+        args = ToolErrorFormatterArgs(
+            kind, "function", self._planned.raw.name, self._planned.raw.call_id, default, self._run.state.context
+        )
+        self._settle(await tool_error_message(self._run.spec.config.tool_error_formatter, args))
+        self._run.turn.outcomes[self._index] = self._outcome
+
+    async def _needs_approval(self) -> bool:
+        """Return whether a person has to decide first.
+
+        Source: human in the loop, "Approval rules".
+        """
+        asked = self.tool.needs_approval
+        if isinstance(asked, bool):
+            return asked
+        try:
+            arguments = json.loads(self._planned.raw.arguments or "{}", parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            return True
+        if not isinstance(arguments, dict):
+            return True
+        answer = asked(self._run.state.context, cast("dict[str, Any]", arguments), self._planned.raw.call_id)
+        return bool(await answer if inspect.isawaitable(answer) else answer)
+
+    async def run(self, send_outcomes: MemoryObjectSendStream[Outcome], starters: _Starters) -> None:
+        """Run the call and send its outcome. Closes its send side."""
+        with send_outcomes:
+            try:
+                await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
+                if starters.slots is None:
+                    await self._perform(starters)
+                else:
+                    async with starters.slots:
+                        await self._perform(starters)
+            except Exception as exc:
+                failure = self._failure(exc)
+                self._run.failure_order[id(failure)] = self._index
+                if failure is exc:
+                    raise
+                raise failure from exc
+            finally:
+                self._ended = True
+            send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
+
+    def _failure(self, exc: Exception) -> Exception:
+        """Return what leaves the run for an exception of the call.
+
+        Source: exceptions, "UserError".
+        """
+        if isinstance(exc, AgentsException):
+            return exc
+        return UserError(f"Error running tool {self.name}: {exc}")
+
+    async def _perform(self, starters: _Starters) -> None:
+        """Guardrails, hooks, body, guardrails; the end is announced by whoever collects the outcome.
+
+        Source: guardrails, "Tool guardrails".
+        """
+        rejection = await self._check_input() if self.tool.tool_input_guardrails else None
+        if rejection is not None:
+            self._settle(rejection)
+            return
+        await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
+        self._outcome.announced = True
+        await starters.started(self)
+        output = await self._invoke()
+        if self.tool.tool_output_guardrails:
+            output = await self._check_output(output)
+        await self._finish(output)
+
+    async def _check_input(self) -> str | None:
+        """Ask the tool's input guardrails in order; return the answer of one that rejects the call."""
+        data = ToolInputGuardrailData(context=self.context, agent=self._run.agent)
+        for guardrail in self.tool.tool_input_guardrails or ():
+            output = await guardrail.run(data)
+            self._outcome.input_results.append(ToolInputGuardrailResult(guardrail, output))
+            if output.behavior["type"] == "raise_exception":
+                raise ToolInputGuardrailTripwireTriggered(guardrail, output)
+            if output.behavior["type"] == "reject_content":
+                return output.behavior["message"]
+        return None
+
+    async def _check_output(self, output: Any) -> Any:
+        """Ask the tool's output guardrails in order, each about what the tool returned; return what counts."""
+        for guardrail in self.tool.tool_output_guardrails or ():
+            data = ToolOutputGuardrailData(context=self.context, agent=self._run.agent, output=output)
+            verdict = await guardrail.run(data)
+            self._outcome.output_results.append(ToolOutputGuardrailResult(guardrail, verdict))
+            if verdict.behavior["type"] == "raise_exception":
+                raise ToolOutputGuardrailTripwireTriggered(guardrail, verdict)
+            if verdict.behavior["type"] == "reject_content":
+                return verdict.behavior["message"]
+        return output
+
+    async def _invoke(self) -> Any:
+        """Return what the tool returned, under its deadline.
+
+        On cancel the tool is cancelled once and waited for; what it returns or raises then no longer matters.
+        """
+        limit = self.tool.timeout_seconds or self._run.spec.config.timeouts.tool
+        if limit is not None:
+            self._scope.deadline = anyio.current_time() + limit
+        cleanup = anyio.CancelScope()
+        output: Any = None
+        uncalled_for: BaseException | None = None
+        with self._scope, cleanup:
+            try:
+                if self.tool.nests_run:
+                    output = await self._body()
+                else:
+                    output = await CancelledOnce(self._body(), self._scope, lambda: self._begin_cleanup(cleanup))
+            except anyio.get_cancelled_exc_class() as exc:
+                if self.tool.nests_run or self._scope.cancel_called:
+                    raise
+                uncalled_for = exc  # nobody cancelled anything: the tool raised it by itself
+            except Exception:
+                if not self._stopped:
+                    raise
+                log.warning("tool %s failed while it was being stopped", self.name, exc_info=True)
+        if cleanup.cancelled_caught:
+            self.context.signal.report(f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s")
+        if self._stopped:
+            await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
+        elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
+            return await self._time_out(limit)
+        if uncalled_for is not None:
+            error = RuntimeError(f"tool {self.name} raised {type(uncalled_for).__name__} although nobody cancelled it")
+            error.__cause__ = uncalled_for
+            if self.tool.on_failure is None:
+                raise error
+            return await failure_output(self.context, error, self.tool.on_failure)
+        return output
+
+    async def _body(self) -> Any:
+        return await self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)
+
+    def _begin_cleanup(self, cleanup: anyio.CancelScope) -> None:
+        """Let the tool clean up undisturbed, until the deadline for that."""
+        self._cleaning = True
+        if not self._stopped:
+            self.context.signal.tell("it ran out of time", timed_out=True)
+        cleanup.shield = True
+        if not self.tool.runs_in_thread:  # the wait for a thread has a deadline of its own
+            cleanup.deadline = anyio.current_time() + self._cleanup_seconds
+
+    @property
+    def _cleanup_seconds(self) -> float:
+        limit = self._run.spec.config.timeouts.cleanup
+        return math.inf if limit is None else limit
+
+    async def _time_out(self, limit: float) -> Any:
+        """Return what the model is told of a call that ran out of time, or raise.
+
+        Source: tools, "Timeouts".
+        """
+        error = ToolTimeoutError(self.tool.name, limit)
+        if self.tool.timeout_behavior == "raise_exception":
+            raise error
+        if self.tool.timeout_error_function is None:
+            return str(error)
+        text = self.tool.timeout_error_function(self.context, error)
+        return await text if inspect.isawaitable(text) else text
+
+    def _settle(self, output: Any) -> None:
+        """Give the call its output."""
+        outcome, raw = self._outcome, self._planned.raw
+        outcome.approval = None
+        outcome.output = output
+        wire = tool_output_to_wire(output) if self.tool is None else tool_output_to_wire(
+            output, max_characters=self.tool.max_output_characters
+        )
+        outcome.item = ToolCallOutputItem(
+            self._run.agent,
+            {"call_id": raw.call_id, "output": wire, "type": "function_call_output"},
+            output,
+            tool_origin=self.tool.tool_origin if self.tool is not None else None,
+        )
+
+    async def _finish(self, output: Any) -> None:
+        """Give the call its output, and the data its tool wants to keep with it."""
+        self._settle(output)
+        extractor = self.tool.custom_data_extractor
+        item = self._outcome.item
+        if extractor is None or item is None:
+            return
+        found = extractor(FunctionToolCustomDataContext(self.context, self.tool, output, item.raw_item))
+        if inspect.isawaitable(found):
+            found = await cast("Awaitable[Any]", found)
+        if isinstance(found, Mapping):
+            item.custom_data = dict(cast("Mapping[str, Any]", found))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def items_of(outcomes: list[Outcome | None]) -> list[RunItem]:
+    """Return the outputs that are there, in call order."""
+    return [outcome.item for outcome in outcomes if outcome is not None and outcome.item is not None]

@@ -1,0 +1,358 @@
+"""`Runner`: checks what it is given, and has the driver run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import anyio
+import anyio.from_thread
+
+from ._agent import Agent
+from ._config import RunConfig, RunErrorHandlers
+from ._context import RunContextWrapper, TContext
+from ._exceptions import UserError
+from ._hooks import RunHooks
+from ._result import RunResult, RunResultStreaming
+from ._run.announce import Announcer
+from ._run.context import Run, RunSpec
+from ._run.driver import drive
+from ._run.errors import KNOWN_KINDS
+from ._run.live import LiveRun
+from ._run.scope import RunScope
+from ._run.sink import NullSink, StreamSink
+from ._settings import DEFAULT_MAX_TURNS
+from ._state import RunState
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from ._responses import TResponseInputItem
+    from .memory import Session
+
+Backend = Literal["asyncio", "trio"]
+
+_NULL_SINK = NullSink()
+
+
+class Runner:
+    """Runs agents.
+
+    Source: running agents.
+    """
+
+    @classmethod
+    async def run(
+        cls,
+        starting_agent: Agent[TContext],
+        input: str | list[TResponseInputItem] | RunState[TContext],  # noqa: A002 - the documented name
+        *,
+        context: TContext | RunContextWrapper[TContext] | None = None,
+        max_turns: int | None = DEFAULT_MAX_TURNS,
+        hooks: RunHooks[TContext] | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
+        error_handlers: RunErrorHandlers | None = None,
+        previous_response_id: str | None = None,
+        auto_previous_response_id: bool = False,
+        conversation_id: str | None = None,
+        session: Session | None = None,
+    ) -> RunResult:
+        """Run an agent until it has a final output, and return what it came to.
+
+        Args:
+            starting_agent: the agent that begins; for a state, the one the run began with.
+            input: a text, a list of input items, or the state of a run to go on with.
+            context: an object for tools, hooks and guardrails; never sent to a model.
+            max_turns: how many model calls the run may make; None for any number. A state keeps its own limit.
+            hooks: told of every step.
+            run_config: everything else about the run, also as a plain dict.
+            error_handlers: what supplies an output for "max_turns", "model_refusal" and "invalid_final_output".
+            previous_response_id: the reply the run continues, where the provider keeps replies.
+            auto_previous_response_id: whether each request continues the reply before it.
+            conversation_id: the conversation the provider keeps.
+            session: where the conversation is kept on this side.
+
+        Returns:
+            The result; `interruptions` is not empty when the run waits for a decision.
+
+        Raises:
+            UserError: a wrong use, before any I/O where it can be told.
+            TypeError: an argument of a wrong type, before any I/O.
+            MaxTurnsExceeded: the limit is used up.
+            InputGuardrailTripwireTriggered: an input guardrail tripped.
+            OutputGuardrailTripwireTriggered: an output guardrail tripped.
+            ModelError: a request failed for good.
+            ModelBehaviorError: the model did something no run can act on.
+            Exception: whatever a model, hook or guardrail of the caller raises. Every exception carries `run_data`.
+
+        On cancel every task of the run has ended before the cancellation goes on; finished turns stay in the session.
+
+        Source: running agents, `Runner.run`.
+        """
+        run = _make_run(
+            starting_agent,
+            input,
+            context,
+            max_turns,
+            hooks,
+            run_config,
+            error_handlers,
+            previous_response_id,
+            auto_previous_response_id,
+            conversation_id,
+            session,
+        )
+        await drive(run)
+        return RunResult.of(run.state)
+
+    @classmethod
+    def run_sync(
+        cls,
+        starting_agent: Agent[TContext],
+        input: str | list[TResponseInputItem] | RunState[TContext],  # noqa: A002 - the documented name
+        *,
+        context: TContext | RunContextWrapper[TContext] | None = None,
+        max_turns: int | None = DEFAULT_MAX_TURNS,
+        hooks: RunHooks[TContext] | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
+        error_handlers: RunErrorHandlers | None = None,
+        previous_response_id: str | None = None,
+        auto_previous_response_id: bool = False,
+        conversation_id: str | None = None,
+        session: Session | None = None,
+        backend: Backend = "asyncio",
+    ) -> RunResult:
+        """Run an agent as `run` does, from code that is not async.
+
+        Works inside a running event loop too, as in a notebook: the run then has a loop of its own on a worker thread,
+        while this one waits.
+
+        Args:
+            starting_agent: see `run`.
+            input: see `run`.
+            context: see `run`.
+            max_turns: see `run`.
+            hooks: see `run`.
+            run_config: see `run`.
+            error_handlers: see `run`.
+            previous_response_id: see `run`.
+            auto_previous_response_id: see `run`.
+            conversation_id: see `run`.
+            session: see `run`.
+            backend: the event loop to run on, "asyncio" or "trio".
+
+        Raises:
+            UserError: an unknown backend, or one that is not installed; and whatever `run` raises.
+
+        On KeyboardInterrupt the run is cancelled and has ended before the interrupt goes on.
+
+        Source: running agents, `Runner.run_sync`.
+        """
+        _check_backend(backend)
+
+        async def run() -> RunResult:
+            return await cls.run(
+                starting_agent,
+                input,
+                context=context,
+                max_turns=max_turns,
+                hooks=hooks,
+                run_config=run_config,
+                error_handlers=error_handlers,
+                previous_response_id=previous_response_id,
+                auto_previous_response_id=auto_previous_response_id,
+                conversation_id=conversation_id,
+                session=session,
+            )
+
+        try:
+            anyio.current_time()
+        except anyio.NoEventLoopError:
+            return anyio.run(run, backend=backend)
+        with anyio.from_thread.start_blocking_portal(backend) as portal:
+            return portal.call(run)
+
+    @classmethod
+    def run_streamed(
+        cls,
+        starting_agent: Agent[TContext],
+        input: str | list[TResponseInputItem] | RunState[TContext],  # noqa: A002 - the documented name
+        context: TContext | RunContextWrapper[TContext] | None = None,
+        max_turns: int | None = DEFAULT_MAX_TURNS,
+        hooks: RunHooks[TContext] | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
+        previous_response_id: str | None = None,
+        auto_previous_response_id: bool = False,
+        conversation_id: str | None = None,
+        session: Session | None = None,
+        *,
+        error_handlers: RunErrorHandlers | None = None,
+        task_group: TaskGroup | None = None,
+    ) -> RunResultStreaming:
+        """Return a run whose events are read while it goes on. Nothing starts before it has somebody to run it.
+
+        There are three forms::
+
+            async with Runner.run_streamed(agent, "hi") as result:  # the block owns the run; leaving it cancels the run
+                async for event in result.stream_events(): ...
+
+            result = Runner.run_streamed(agent, "hi", task_group=nursery)  # a child of the caller's nursery
+
+            result = Runner.run_streamed(agent, "hi")  # starts at the first event; ends with the iterator
+            async for event in result.stream_events(): ...
+
+        Args:
+            starting_agent: see `run`.
+            input: see `run`.
+            context: see `run`.
+            max_turns: see `run`.
+            hooks: see `run`.
+            run_config: see `run`.
+            previous_response_id: see `run`.
+            auto_previous_response_id: see `run`.
+            conversation_id: see `run`.
+            session: see `run`.
+            error_handlers: see `run`.
+            task_group: the nursery to run in.
+
+        Raises:
+            UserError: a wrong use.
+            TypeError: an argument of a wrong type.
+
+        What the run itself raises comes out of `stream_events()`, of `wait()`, or at the end of the `async with` block.
+
+        Source: streaming, `Runner.run_streamed`.
+        """
+        run = _make_run(
+            starting_agent,
+            input,
+            context,
+            max_turns,
+            hooks,
+            run_config,
+            error_handlers,
+            previous_response_id,
+            auto_previous_response_id,
+            conversation_id,
+            session,
+        )
+        scope, sink = RunScope(), StreamSink(run.spec.config.event_buffer)
+        run.scope, run.sink = scope, sink
+        live = LiveRun(run, scope, sink)
+        if task_group is not None:
+            live.started = True
+            task_group.start_soon(live.host, name="agentrun run")
+        return RunResultStreaming(live)
+
+
+def _check_backend(backend: str) -> None:
+    if backend not in ("asyncio", "trio"):
+        raise UserError(f"backend is {backend!r}, expected 'asyncio' or 'trio'; pass one of the two")
+    if backend == "trio":
+        import importlib.util
+
+        if importlib.util.find_spec("trio") is None:
+            raise UserError("backend is 'trio', which is not installed; pip install 'agentrun[trio]'")
+
+
+def _make_run(
+    agent: Any,
+    given: Any,
+    context: Any,
+    max_turns: Any,
+    hooks: Any,
+    run_config: Any,
+    error_handlers: Any,
+    previous_response_id: str | None,
+    auto_previous_response_id: bool,
+    conversation_id: str | None,
+    session: Session | None,
+) -> Run:
+    """Return the run that the arguments ask for.
+
+    Raises:
+        UserError: arguments that do not go together, or a state that is finished.
+        TypeError: an argument of a wrong type.
+    """
+    if not isinstance(agent, Agent):
+        raise TypeError(f"starting_agent is {agent!r}, expected an Agent; pass the agent object first")
+    if hooks is not None and not isinstance(hooks, RunHooks):
+        raise TypeError(
+            f"hooks is a {type(hooks).__name__}, expected a RunHooks; AgentHooks go to Agent(hooks=...), not to the run"
+        )
+    config = RunConfig.coerce(run_config)
+    handlers = _check_handlers(error_handlers)
+    resumed = isinstance(given, RunState)
+    if resumed:
+        state = _resumed_state(cast("RunState[Any]", given), context)
+    else:
+        _check_input(given)
+        _check_max_turns(max_turns)
+        wrapper = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
+        state = RunState(
+            cast("RunContextWrapper[Any]", wrapper),
+            given,
+            agent,
+            max_turns,
+            conversation_id=conversation_id,
+            previous_response_id=previous_response_id,
+            auto_previous_response_id=auto_previous_response_id,
+        )
+    if config.reasoning_item_id_policy is not None:
+        state.reasoning_item_id_policy = config.reasoning_item_id_policy
+    _check_server_managed(state, agent, config, session)
+    return Run(RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(hooks))
+
+
+def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:
+    if given.is_finished:
+        raise UserError("this state belongs to a finished run; start a new run with result.to_input_list() as its input")
+    state = given.snapshot()
+    if isinstance(context, RunContextWrapper):
+        context = cast("RunContextWrapper[Any]", context).context
+    if context is not None:
+        state.context.context = context
+    return state
+
+
+def _check_input(given: Any) -> None:
+    if isinstance(given, str):
+        return
+    if not isinstance(given, list):
+        raise TypeError(f"input is {given!r}, expected a str, a list of input items or a RunState")
+    for index, item in enumerate(cast("list[Any]", given)):
+        if not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
+            raise TypeError(
+                f"input[{index}] is {item!r}, expected an input item such as {{'role': 'user', 'content': 'hi'}}"
+            )
+
+
+def _check_max_turns(max_turns: Any) -> None:
+    if max_turns is not None and (isinstance(max_turns, bool) or not isinstance(max_turns, int)):
+        raise TypeError(f"max_turns is {max_turns!r}, expected a whole number or None for no limit")
+
+
+def _check_handlers(handlers: Any) -> RunErrorHandlers:
+    if handlers is None:
+        return {}
+    if not isinstance(handlers, Mapping):
+        raise TypeError(f"error_handlers is {handlers!r}, expected a dict with the keys {list(KNOWN_KINDS)}")
+    unknown = sorted(set(cast("Mapping[str, Any]", handlers)) - set(KNOWN_KINDS))
+    if unknown:
+        raise UserError(f"error_handlers has the unknown key(s) {unknown}; known are {list(KNOWN_KINDS)}")
+    return cast("RunErrorHandlers", handlers)
+
+
+def _check_server_managed(state: RunState[Any], agent: Agent[Any], config: RunConfig, session: Session | None) -> None:
+    if not state.server_managed:
+        return
+    if session is not None:
+        raise UserError(
+            "session goes with no conversation_id, previous_response_id or auto_previous_response_id: "
+            "either the provider keeps the conversation, or the session does"
+        )
+    if agent.output_guardrails or config.output_guardrails:
+        raise UserError(
+            "output guardrails cannot hold back an output that the provider keeps already; "
+            "use them without conversation_id and previous_response_id"
+        )

@@ -1,0 +1,258 @@
+"""What a caller may set: model settings, retries, deadlines, limits. Plain values; nothing here does I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
+
+import attrs
+
+if TYPE_CHECKING:
+    from ._retry import RetryPolicy
+
+DEFAULT_MAX_TURNS = 10
+"""How many model calls a run may make when its caller names no number."""
+
+_T = TypeVar("_T")
+MaybeAwaitable: TypeAlias = Awaitable[_T] | _T
+
+ReasoningItemIdPolicy = Literal["preserve", "omit"]
+ToolChoice: TypeAlias = str | Mapping[str, Any]
+
+
+def from_plain(cls: type[_T], value: Any, what: str) -> _T:
+    """Return `value` as a `cls`, made from a plain dict where one was given.
+
+    Raises:
+        TypeError: `value` is neither, or the dict has a key that `cls` does not know.
+    """
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{what} must be a {cls.__name__} or a dict of its fields, got {value!r}")
+    given = cast("Mapping[str, Any]", value)
+    known = [field.alias for field in attrs.fields(cast("Any", cls)) if field.init]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"{what} got the unknown key(s) {unknown}; {cls.__name__} knows {known}")
+    return cls(**given)
+
+
+def _positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{attribute.name} must be a positive number of seconds or None, got {value!r}")
+
+
+@attrs.define
+class Reasoning:
+    """How a reasoning model should think; goes to the provider as it is."""
+
+    effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+@attrs.define
+class ModelRetryBackoffSettings:
+    """How long to wait between attempts, in seconds; a field left None means its documented default.
+
+    Source: models, "Retries".
+    """
+
+    initial_delay: float | None = None
+    """Seconds before the second attempt; 0.25 when None."""
+    max_delay: float | None = None
+    """The longest wait; 2 when None."""
+    multiplier: float | None = None
+    """By how much each wait is longer than the last; 2 when None."""
+    jitter: bool | None = None
+    """Whether to spread the waits at random; True when None."""
+
+
+def _backoff(value: Any) -> ModelRetryBackoffSettings | None:
+    return None if value is None else from_plain(ModelRetryBackoffSettings, value, "backoff")
+
+
+@attrs.define
+class ModelRetrySettings:
+    """When a failed model call is tried again. Without a policy a call is retried only where that is surely safe.
+
+    Source: models, "Retries".
+    """
+
+    max_retries: int | None = None
+    """How many times to try again after the first attempt."""
+    backoff: ModelRetryBackoffSettings | None = attrs.field(default=None, converter=_backoff)
+    policy: RetryPolicy | None = None
+    """Called with a `RetryPolicyContext` after each failure; see `retry_policies`."""
+
+    def resolve(self, override: ModelRetrySettings | None) -> ModelRetrySettings:
+        """Return these settings with every field that `override` sets replaced, `backoff` field by field."""
+        if override is None:
+            return self
+        backoff = self.backoff
+        if backoff is not None and override.backoff is not None:
+            backoff = _merged(backoff, override.backoff)
+        return attrs.evolve(_merged(self, override), backoff=backoff or override.backoff)
+
+
+def _merged(base: _T, override: _T) -> _T:
+    """Return `base` with every field that is not None in `override` taken from there."""
+    cls = cast("Any", type(base))
+    changes = {
+        field.name: value for field in attrs.fields(cls) if (value := getattr(override, field.name)) is not None
+    }
+    return cast("_T", attrs.evolve(cast("Any", base), **changes)) if changes else base
+
+
+def _reasoning(value: Any) -> Any:
+    return Reasoning(**value) if isinstance(value, dict) and value.keys() <= {"effort", "summary", "generate_summary"} else value
+
+
+def _retry(value: Any) -> ModelRetrySettings | None:
+    return None if value is None else from_plain(ModelRetrySettings, value, "retry")
+
+
+@attrs.define
+class ModelSettings:
+    """What to ask of a model beside the conversation; a field left None leaves the provider's default.
+
+    Source: model settings.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    tool_choice: ToolChoice | None = None
+    """"auto", "required", "none", or the name of a tool that must be called."""
+    parallel_tool_calls: bool | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    max_tokens: int | None = None
+    """The most output tokens."""
+    reasoning: Any | None = attrs.field(default=None, converter=_reasoning)
+    """A `Reasoning`, or any object or dict with the provider's fields."""
+    verbosity: Literal["low", "medium", "high"] | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    """Whether the provider keeps the reply for later retrieval."""
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    include_usage: bool | None = None
+    """Whether a Chat Completions stream reports usage; on when None."""
+    response_include: list[str] | None = None
+    top_logprobs: int | None = None
+    extra_query: Mapping[str, Any] | None = None
+    """Query parameters added to the request."""
+    extra_body: Any | None = None
+    """Members added to the request's JSON body."""
+    extra_headers: Mapping[str, Any] | None = None
+    """Headers added to the request; they win over our own."""
+    extra_args: dict[str, Any] | None = None
+    """Members added to the request's JSON body, merged key by key when settings are resolved."""
+    retry: ModelRetrySettings | None = attrs.field(default=None, converter=_retry)
+    context_management: list[Any] | None = None
+    prompt_cache_options: Any | None = None
+    preserve_raw_usage: bool | None = None
+    """Whether `ModelResponse.raw_usage` keeps the provider's own usage object."""
+    timeout: float | None = attrs.field(default=None, validator=_positive_seconds)
+    """Seconds one attempt of a model call may take; past it `ModelTimeoutError` is raised."""
+
+    def resolve(self, override: ModelSettings | None) -> ModelSettings:
+        """Return these settings with every field that `override` sets replaced.
+
+        `extra_args` are merged key by key and `retry` field by field. Neither object is changed.
+
+        Source: model settings, `resolve`.
+        """
+        if override is None:
+            return self
+        merged = _merged(self, override)
+        changes: dict[str, Any] = {}
+        if self.extra_args is not None and override.extra_args is not None:
+            changes["extra_args"] = {**self.extra_args, **override.extra_args}
+        if self.retry is not None and override.retry is not None:
+            changes["retry"] = self.retry.resolve(override.retry)
+        return attrs.evolve(merged, **changes) if changes else merged
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Return every field as JSON-ready values, None for those that are not set; a retry policy is left out."""
+
+        def keep(attribute: attrs.Attribute[Any], _: Any) -> bool:
+            return attribute.name != "policy"
+
+        return attrs.asdict(self, filter=keep)
+
+
+@attrs.define(kw_only=True)
+class Timeouts:
+    """The deadlines of a run, in seconds; None means no deadline of ours.
+
+    Each is a deadline on the cancel scope of its level, so it reaches everything below. A caller's own
+    `anyio.move_on_after` round a run works as well, on top of these.
+    """
+
+    run: float | None = attrs.field(default=None, validator=_positive_seconds)
+    """The whole run; past it `RunTimeoutError` with `limit="run"`."""
+    turn: float | None = attrs.field(default=None, validator=_positive_seconds)
+    """One turn, model and tools together; past it `RunTimeoutError` with `limit="turn"`."""
+    connect: float | None = attrs.field(default=30.0, validator=_positive_seconds)
+    """Making a connection to a model; protects against hosts that swallow packets."""
+    first_event: float | None = attrs.field(default=300.0, validator=_positive_seconds)
+    """From sending a streamed request to its first whole event; protects against silent and dripping heads."""
+    idle: float | None = attrs.field(default=120.0, validator=_positive_seconds)
+    """Between two whole events of a stream; protects against stalled, dripping and comment-only streams."""
+    total: float | None = attrs.field(default=600.0, validator=_positive_seconds)
+    """One attempt of a model call as a whole; protects against streams that never end."""
+    tool: float | None = attrs.field(default=None, validator=_positive_seconds)
+    """A tool call whose tool has no `timeout` of its own."""
+    cleanup: float | None = attrs.field(default=5.0, validator=_positive_seconds)
+    """How long a cancelled tool may clean up before its cleanup is cancelled as well."""
+    save: float | None = attrs.field(default=10.0, validator=_positive_seconds)
+    """One write to a session after the run was cancelled; protects a cancel from a database that hangs."""
+
+    @classmethod
+    def coerce(cls, value: Timeouts | Mapping[str, Any] | None) -> Timeouts:
+        """Return `value`, or the defaults for None, or one made from a plain dict."""
+        return cls() if value is None else from_plain(cls, value, "timeouts")
+
+
+def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{attribute.name} must be a whole number of at least 1 or None, got {value!r}")
+
+
+@attrs.define
+class ToolExecutionConfig:
+    """How the function calls of one reply are run.
+
+    Source: running agents, "Tool execution".
+    """
+
+    max_function_tool_concurrency: int | None = attrs.field(default=None, validator=_at_least_one)
+    """How many function calls of a reply may run at once; the others wait and start in call order."""
+    pre_approval_tool_input_guardrails: bool = False
+    """Whether tool input guardrails also run before a call is put up for approval."""
+
+
+@attrs.define
+class SessionSettings:
+    """How much of a session a run reads.
+
+    Source: sessions, "Session settings".
+    """
+
+    limit: int | None = None
+    """The newest items to read; None reads all."""
+
+    def resolve(self, override: SessionSettings | None) -> Self:
+        """Return these settings with what `override` sets replaced."""
+        if override is None or override.limit is None:
+            return self
+        return attrs.evolve(self, limit=override.limit)
+
+
+AnyCallable: TypeAlias = Callable[..., Any]

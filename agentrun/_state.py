@@ -1,0 +1,296 @@
+"""The state of a run: everything a run knows of itself, as data. The driver writes it; results are views of it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+import attrs
+
+from ._context import RunContextWrapper, TContext
+from ._exceptions import AgentsException, RunErrorDetails
+from ._history import History
+from ._items import (
+    HandoffOutputItem,
+    InputItem,
+    ItemHelpers,
+    RunItem,
+    ToolApprovalItem,
+    ToolCallOutputItem,
+    copy_json,
+)
+from ._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy
+
+if TYPE_CHECKING:
+    from ._agent import Agent
+    from ._guardrail import (
+        InputGuardrailResult,
+        OutputGuardrailResult,
+        ToolInputGuardrailResult,
+        ToolOutputGuardrailResult,
+    )
+    from ._items import ModelResponse
+    from ._responses import TResponseInputItem
+
+
+@attrs.define(eq=False)
+class PendingTurn:
+    """A turn that waits for decisions: the reply whose calls are open, and what is already done of it."""
+
+    reply: ModelResponse
+    items: list[RunItem]
+    """The items of the reply."""
+    outputs: dict[str, RunItem] = attrs.field(factory=dict)
+    """The outputs that are there already, by call id."""
+    recorded: bool = False
+    """Whether items and outputs stand in the run's record already."""
+
+
+@attrs.define(eq=False)
+class RunState(Generic[TContext]):
+    """A run between two steps, ready to go on: `Runner.run(agent, state)`.
+
+    Usually made by `result.to_state()`. Data only: agents are there by reference, and by name once stored.
+
+    Source: human in the loop, `RunState`.
+    """
+
+    context: RunContextWrapper[TContext]
+    original_input: str | list[TResponseInputItem]
+    """The input of the run, or what a handoff filter made of it."""
+    starting_agent: Agent[Any]
+    max_turns: int | None = DEFAULT_MAX_TURNS
+    conversation_id: str | None = attrs.field(default=None, kw_only=True)
+    previous_response_id: str | None = attrs.field(default=None, kw_only=True)
+    auto_previous_response_id: bool = attrs.field(default=False, kw_only=True)
+
+    current_agent: Agent[Any] = attrs.field(init=False)
+    current_turn: int = attrs.field(init=False, default=0)
+    turn_open: bool = attrs.field(init=False, default=False)
+    """Whether the current turn has begun and is not recorded; a state made now goes on before it."""
+    new_items: list[RunItem] = attrs.field(init=False, factory=list)
+    """What the run made, as its caller sees it."""
+    next_items: list[RunItem] | None = attrs.field(init=False, default=None)
+    """What the next model sees of it, once a handoff filter made the two differ; None while they are the same."""
+    history: History = attrs.field(init=False)
+    """The same as input items: original input and what the next model sees."""
+    raw_responses: list[ModelResponse] = attrs.field(init=False, factory=list)
+    input_guardrail_results: list[InputGuardrailResult] = attrs.field(init=False, factory=list)
+    output_guardrail_results: list[OutputGuardrailResult] = attrs.field(init=False, factory=list)
+    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(init=False, factory=list)
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(init=False, factory=list)
+    tools_used: dict[str, list[str]] = attrs.field(init=False, factory=dict)
+    """The names of the tools each agent has used, by agent name."""
+    calls_done: dict[str, tuple[str, str]] = attrs.field(init=False, factory=dict)
+    """Name and arguments of every finished call, by call id."""
+    pending: PendingTurn | None = attrs.field(init=False, default=None)
+    interruptions: list[ToolApprovalItem] = attrs.field(init=False, factory=list)
+    final_output: Any = attrs.field(init=False, default=None)
+    is_finished: bool = attrs.field(init=False, default=False)
+    agent_started: bool = attrs.field(init=False, default=False)
+    """Whether the hooks for the start of the current agent have run."""
+    warnings: list[str] = attrs.field(init=False, factory=list)
+    """What went wrong without failing the run: a cleanup that was cut short, a thread that was abandoned."""
+    unsent: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
+    """With a conversation kept by the provider: what it has not been sent yet; None before the first request."""
+    reasoning_item_id_policy: ReasoningItemIdPolicy | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        """Start at the starting agent with the input as the whole history."""
+        self.current_agent = self.starting_agent
+        if not isinstance(self.original_input, str):
+            self.original_input = [copy_json(item) for item in self.original_input]
+        self.history = History(self.input_items())
+
+    def input_items(self) -> list[TResponseInputItem]:
+        """Return the input of the run as a list of input items."""
+        if isinstance(self.original_input, str):
+            return ItemHelpers.input_to_new_input_list(self.original_input)
+        return list(self.original_input)
+
+    def record(self, items: Iterable[RunItem]) -> None:
+        """Add the items of a step, in order, for the caller and for the next model alike."""
+        for item in items:
+            self.new_items.append(item)
+            if self.next_items is not None:
+                self.next_items.append(item)
+            if isinstance(item, ToolApprovalItem):
+                continue
+            self.history.append(self.model_input(item))
+            if self.unsent is not None and isinstance(item, _MADE_HERE):
+                self.unsent.append(item.input_item())
+
+    @property
+    def server_managed(self) -> bool:
+        """Whether the provider keeps the conversation, so that a request holds only what is new."""
+        return bool(self.conversation_id or self.previous_response_id or self.auto_previous_response_id)
+
+    def unsent_input(self) -> list[TResponseInputItem]:
+        """Return the input for the next request, a list of its own.
+
+        That is the whole history, or what the provider has not seen of it where it keeps the conversation itself.
+
+        Source: running agents, "Server-managed conversations".
+        """
+        if not self.server_managed:
+            return self.history.as_input()
+        if self.unsent is None:
+            self.unsent = self.history.as_input()
+        return list(self.unsent)
+
+    def note_reply(self, response: ModelResponse) -> None:
+        """Note that the provider has answered, and with that has seen everything sent so far."""
+        if not self.server_managed:
+            return
+        self.unsent = []
+        if self.conversation_id is None and response.response_id:
+            self.previous_response_id = response.response_id
+
+    def model_input(self, item: RunItem) -> TResponseInputItem:
+        """Return an item of the run as the next model gets it."""
+        found = item.input_item()
+        if self.reasoning_item_id_policy == "omit" and found.get("type") == "reasoning":
+            return {key: value for key, value in found.items() if key != "id"}
+        return found
+
+    def rewrite(
+        self,
+        original_input: str | list[TResponseInputItem],
+        new_items: list[RunItem],
+        next_items: list[RunItem],
+    ) -> None:
+        """Replace input and items by what a handoff filter made of them."""
+        self.original_input = original_input
+        self.new_items = new_items
+        self.next_items = next_items
+        self.history = History(self.input_items())
+        self.history.extend(self.model_input(item) for item in next_items if not isinstance(item, ToolApprovalItem))
+
+    def note_tools(self, agent: Agent[Any], names: Iterable[str]) -> None:
+        """Remember that `agent` used the tools called `names`."""
+        self.tools_used.setdefault(agent.name, []).extend(names)
+
+    def details(self) -> RunErrorDetails:
+        """Return what an exception that leaves the run carries."""
+        return RunErrorDetails(
+            input=self.original_input,
+            new_items=self.new_items,
+            raw_responses=self.raw_responses,
+            last_agent=self.current_agent,
+            context_wrapper=self.context,
+            input_guardrail_results=self.input_guardrail_results,
+            output_guardrail_results=self.output_guardrail_results,
+            tool_input_guardrail_results=self.tool_input_guardrail_results,
+            tool_output_guardrail_results=self.tool_output_guardrail_results,
+            state=self,
+        )
+
+    def snapshot(self) -> RunState[TContext]:
+        """Return a state of its own that shares the items: running one leaves the other as it is."""
+        context = attrs.evolve(
+            self.context, usage=self.context.usage.copy(), approvals=self.context.approvals.copy()
+        )
+        twin: RunState[TContext] = RunState(
+            context,
+            self.original_input,
+            self.starting_agent,
+            self.max_turns,
+            conversation_id=self.conversation_id,
+            previous_response_id=self.previous_response_id,
+            auto_previous_response_id=self.auto_previous_response_id,
+        )
+        for name in _SHARED:
+            setattr(twin, name, getattr(self, name))
+        for name in _COPIED:
+            value = getattr(self, name)
+            setattr(twin, name, value.copy() if value is not None else None)
+        twin.current_turn -= self.turn_open
+        twin.tools_used = {agent: list(names) for agent, names in self.tools_used.items()}
+        twin.history = self.history.copy()
+        if self.pending is not None:
+            twin.pending = attrs.evolve(self.pending, outputs=dict(self.pending.outputs))
+        return twin
+
+    def release_agents(self) -> None:
+        """Let go of the agents; the state cannot be run any more."""
+        released = weakref.proxy(self.current_agent)
+        self.current_agent = self.starting_agent = released
+        self.pending = None
+
+    def get_interruptions(self) -> list[ToolApprovalItem]:
+        """Return the calls that wait for a decision, in call order."""
+        return list(self.interruptions)
+
+    def approve(self, approval_item: ToolApprovalItem, always_approve: bool = False) -> None:
+        """Allow a pending call, as `RunContextWrapper.approve_tool` does.
+
+        Source: human in the loop.
+        """
+        self.context.approve_tool(approval_item, always_approve=always_approve)
+
+    def reject(
+        self, approval_item: ToolApprovalItem, always_reject: bool = False, *, rejection_message: str | None = None
+    ) -> None:
+        """Refuse a pending call, as `RunContextWrapper.reject_tool` does.
+
+        Source: human in the loop.
+        """
+        self.context.reject_tool(approval_item, always_reject=always_reject, rejection_message=rejection_message)
+
+    def __str__(self) -> str:
+        return f"RunState(agent={self.current_agent.name!r}, turn={self.current_turn}, items={len(self.new_items)})"
+
+
+_MADE_HERE = (ToolCallOutputItem, HandoffOutputItem, InputItem)
+"""The items that do not come from the model, which a provider that keeps the conversation must still be sent."""
+
+_SHARED = (
+    "current_agent",
+    "current_turn",
+    "final_output",
+    "is_finished",
+    "reasoning_item_id_policy",
+)
+
+_COPIED = (
+    "new_items",
+    "next_items",
+    "raw_responses",
+    "input_guardrail_results",
+    "output_guardrail_results",
+    "tool_input_guardrail_results",
+    "tool_output_guardrail_results",
+    "calls_done",
+    "unsent",
+    "interruptions",
+    "warnings",
+)
+
+
+@attrs.define(eq=False)
+class LastAgent:
+    """The last agent of a run, held strongly until it is released.
+
+    Source: results, "Releasing agents".
+    """
+
+    _agent: Agent[Any] | None
+    _ref: weakref.ref[Agent[Any]] | None = attrs.field(init=False, default=None)
+
+    def get(self) -> Agent[Any]:
+        """Return the agent.
+
+        Raises:
+            AgentsException: it was released and is gone.
+        """
+        agent = self._agent if self._agent is not None else (self._ref() if self._ref is not None else None)
+        if agent is None:
+            raise AgentsException("the last agent was released and no longer exists; keep a reference to it yourself")
+        return agent
+
+    def release(self) -> None:
+        """Hold the agent weakly from here on."""
+        if self._agent is not None:
+            self._ref = weakref.ref(cast("Agent[Any]", self._agent))
+            self._agent = None
