@@ -26,7 +26,7 @@ _SERVER_TASKS = (
 """How the names of a server's own tasks begin. A server in the same event loop keeps a task per open connection, and
 pooled connections stay open on purpose; what it has to say is in the counters of `Server` and `LoopbackProvider`."""
 _UNTIL_THE_LOOP_ENDS = frozenset({"_closed_with_the_loop"})
-"""Generators that stay suspended on purpose: event loops close them at their end, and with them the pooled connections."""
+"""Generators that stay suspended on purpose: event loops close them at their end, and so the pooled connections."""
 
 
 def running_tasks() -> dict[int, str | None]:
@@ -47,10 +47,10 @@ class CountsStreams(Protocol):
 class no_leaks:  # noqa: N801  # reads as what it asserts
     """A block, `async with no_leaks(model):`, after which everything that it started has ended.
 
-    Looked for are tasks of this event loop that were not there before (a loopback server's own are left out), async generators first iterated in this thread
-    during the block and neither finished nor closed, memory object streams and sockets dropped without being closed,
-    and open streams of the objects given. An error of the block itself goes on, with the leaks as a note. As a fixture:
-    make one, `start()`, and call `check()` at the end.
+    Looked for are tasks of this event loop that were not there before (a loopback server's own are left out), async
+    generators first iterated in this thread during the block and neither finished nor closed, memory object streams and
+    sockets dropped without being closed, and open streams of the objects given. An error of the block itself goes on,
+    with the leaks as a note. As a fixture: make one, `start()`, and call `check()` at the end.
 
     Raises:
         AssertionError: something is left; the message names it.

@@ -214,6 +214,12 @@ SCHEMAS: list[dict[str, Any]] = [
     {"type": "string", "minLength": 30, "maxLength": 31},
     {"items": {"type": "integer"}, "minItems": 1},
     {"maxLength": 4},
+    {
+        "allOf": [
+            {"properties": {"a": {"type": "integer"}}, "required": ["a"]},
+            {"properties": {"b": {"type": "null"}}, "required": ["b", "a"]},
+        ]
+    },
     {"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, {"required": ["a"]}]},
     {"oneOf": [{"type": "string"}, {"type": "integer"}]},
     {"properties": {"a": {"minimum": 4}}, "required": ["a"]},

@@ -299,6 +299,14 @@ async def test_reasoning_texts_and_custom_calls_stream_their_own_events() -> Non
     for event in seen:
         if event.type.endswith(".delta"):
             deltas[event.type] = deltas.get(event.type, "") + event.delta
+    unknown = {
+        "type": "message",
+        "id": "m",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "acme:x"}],
+    }
+    assert "content_part.done" in kinds(await events(ScriptedModel([[unknown]])))
     assert deltas == {"response.reasoning_text.delta": "a b", "response.custom_tool_call_input.delta": "ls -l"}
     assert unstructure(seen[-1].response.output) == [thought, call]
 
