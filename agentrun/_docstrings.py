@@ -48,7 +48,7 @@ _HINTS: dict[DocstringStyle, tuple[re.Pattern[str], ...]] = {
     # In the order in which ties are settled.
     "sphinx": tuple(
         re.compile(pattern, re.MULTILINE)
-        for pattern in (r"^:param\b.*:", r"^:type\b.*:", r"^:returns?:", r"^:rtype:", r"^:raises?\b.*:")
+        for pattern in (r"^:(?:param|[ic]?var)\b.*:", r"^:type\b.*:", r"^:returns?:", r"^:rtype:", r"^:raises?\b.*:")
     ),
     "numpy": tuple(
         re.compile(rf"^{name}[ \t]*\n-{{3,}}", re.MULTILINE) for name in ("Parameters", "Returns", "Yields", "Raises")
@@ -105,9 +105,11 @@ def _google_heading(lines: Sequence[str], index: int) -> tuple[str, int] | None:
     match = _GOOGLE_SECTION.match(lines[index])
     if match is None:
         return None
-    # A heading has indented lines below it; without them "Usage:" is a sentence of the description.
+    # A heading has indented lines below it; without them "Usage:" is a sentence of the description. On the first line,
+    # which cannot be indented, nobody can tell how the others stood to it.
     following = next((line for line in lines[index + 1 :] if line.strip()), "")
-    return (match["name"], 1) if following[:1].isspace() else None
+    is_heading = following[:1].isspace() or (index == 0 and _DESCRIBES_PARAMETERS.fullmatch(match["name"]))
+    return (match["name"], 1) if is_heading else None
 
 
 def _parse_numpy(lines: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -171,7 +171,24 @@ SCALAR: dict[str, st.SearchStrategy[Any]] = {
 }
 SCALARS = st.one_of(*SCALAR.values())
 KEYS = st.sampled_from(
-    ["a", "b", "1", "x", "y", "street", "zip", "note", "key", "extra", "kind", "radius", "side", "value", "next", "name"]
+    [
+        "a",
+        "b",
+        "1",
+        "x",
+        "y",
+        "street",
+        "zip",
+        "note",
+        "key",
+        "extra",
+        "kind",
+        "radius",
+        "side",
+        "value",
+        "next",
+        "name",
+    ]
 )
 ANYTHING = st.recursive(
     SCALARS,
