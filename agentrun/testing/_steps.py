@@ -11,7 +11,7 @@ import copy
 import json
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, cast
 
 import attrs
 
@@ -341,6 +341,29 @@ class ModelStep:
         if isinstance(delay, int | float):
             return delay
         return delay[place] if place < len(delay) else 0.0
+
+
+class ModelStepSpec(TypedDict, total=False):
+    """A `ModelStep` as a plain dict; any of its fields may be left out.
+
+    Source: testing, "ModelStep".
+    """
+
+    output: Sequence[Any]
+    usage: Usage | None
+    response_id: str | None
+    request_id: str | None
+    raw_usage: dict[str, Any] | None
+    error: BaseException | None
+    responder: Callable[[Any], Any] | None
+    stream_events: Events | None
+    retry_advice: ModelRetryAdvice | None
+    delay: float | Sequence[float]
+    gate: Gate | None
+    before: int | str
+    after: int | None
+    hangs: bool
+    http: HttpReply | None
 
 
 def hang() -> ModelStep:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import attrs
@@ -10,9 +10,12 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import TypedDict
 
 from agentrun._exceptions import UserError
+from agentrun._function_tool import function_tool
 from agentrun._settings import ModelSettings
+from agentrun.agent_output import AgentOutputSchema
 from agentrun.models.interface import Model, ModelTracing
 from agentrun.testing import (
     AutoModel,
@@ -185,6 +188,25 @@ async def test_its_answer_fits_the_output_schema() -> None:
     jsonschema.validate(json.loads(answer.output[0].content[0].text), STRICT)
     plain = await whole(AutoModel(text="x"), output_schema=Schema(None))
     assert plain.output[0].content[0].text == "x"
+
+
+class Forecast(TypedDict):
+    city: str
+    degrees: list[int]
+
+
+@function_tool
+def weather(city: str, days: int = 1, unit: Literal["c", "f"] | None = None) -> str:
+    """Tell the weather."""
+    return f"{city} {days} {unit}"
+
+
+async def test_it_works_with_real_tools_and_output_types() -> None:
+    asked = await whole(AutoModel(), tools=[weather], output_schema=AgentOutputSchema(Forecast))
+    jsonschema.validate(json.loads(asked.output[0].arguments), weather.params_json_schema)
+    schema = AgentOutputSchema(Forecast)
+    answer: Any = schema.validate_json((await whole(AutoModel(), output_schema=schema)).output[0].content[0].text)
+    assert set(answer) == {"city", "degrees"}
 
 
 # Values from schemas

@@ -377,11 +377,14 @@ async def test_it_is_an_asgi_app_to_the_letter() -> None:
     assert (await _call(provider, {"type": "websocket"}, []))[0]["type"] == "websocket.close"
     with pytest.raises(ValueError, match="'mail'"):
         await _call(provider, {"type": "mail"}, [])
-    scope = {"type": "http", "path": RESPONSES, "method": "POST", "headers": []}
+    scope: dict[str, Any] = {"type": "http", "path": RESPONSES, "method": "POST", "headers": []}
     assert (
         await _call(provider, scope, [{"type": "http.request", "more_body": True}, {"type": "http.disconnect"}]) == []
     )
-    body = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.request", "body": b"}"}]
+    body: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.request", "body": b"}"},
+    ]
     assert [message["type"] for message in await _call(provider, scope, body)] == [
         "http.response.start",
         "http.response.body",

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from agentrun._codec import unstructure
@@ -21,6 +22,7 @@ from agentrun.testing import (
     ModelCall,
     ModelScriptError,
     ModelStep,
+    ModelStepSpec,
     ScriptedModel,
     UnconsumedModelSteps,
     UnexpectedModelCall,
@@ -144,6 +146,10 @@ async def test_a_responder_that_returns_no_step_is_refused_when_called() -> None
 def test_traces_are_refused_as_long_as_there_are_none() -> None:
     with pytest.raises(UserError, match="emit_traces=True"):
         ScriptedModel(emit_traces=True)
+
+
+def test_the_dict_form_has_every_field_of_a_step() -> None:
+    assert set(ModelStepSpec.__annotations__) == {field.name for field in attrs.fields(ModelStep)}
 
 
 # The end of the script
