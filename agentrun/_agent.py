@@ -7,11 +7,11 @@ import functools
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, NotRequired, Self, TypeAlias, TypedDict, cast, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Self, TypeAlias, TypedDict, cast, get_origin
 
 import attrs
-from typing_extensions import TypeIs
 
+from agentrun._agent_base import AgentBase, MCPConfig, check_is, check_list_of, refuse
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import UserError
 from agentrun._guardrail import InputGuardrail, OutputGuardrail
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from agentrun._agent_tool import AgentToolStreamEvent, StructuredToolInputBuilder
     from agentrun._config import RunConfig
     from agentrun._result import RunResult, RunResultStreaming
-    from agentrun._tool import FunctionTool, StopAtTools, Tool, ToolsToFinalOutputFunction
+    from agentrun._tool import FunctionTool, StopAtTools, ToolsToFinalOutputFunction
     from agentrun._tool_failure import ToolErrorFunction
     from agentrun.agent_output import AgentOutputSchemaBase
-    from agentrun.mcp import MCPServer
     from agentrun.memory import Session
     from agentrun.models.interface import Model
 
@@ -44,20 +43,6 @@ __all__ = [
 Instructions: TypeAlias = (
     "str | Callable[[RunContextWrapper[TContext], Agent[TContext]], MaybeAwaitable[str | None]] | None"
 )
-
-
-class MCPConfig(TypedDict, total=False):
-    """How an agent uses its MCP servers.
-
-    Source: MCP, `MCPConfig`.
-    """
-
-    convert_schemas_to_strict: bool
-    """Try to make the tools' schemas strict; a schema that cannot be stays as it is."""
-    failure_error_function: Any
-    """Words a failed call for the model; None raises."""
-    include_server_in_tool_names: bool
-    """Put the server's name before the names of its tools."""
 
 
 class Prompt(TypedDict):
@@ -84,77 +69,23 @@ class GenerateDynamicPromptData:
 
 DynamicPromptFunction: TypeAlias = Callable[[GenerateDynamicPromptData], MaybeAwaitable[Prompt]]
 
-_Check: TypeAlias = "Callable[[Any, attrs.Attribute[Any], Any], None]"
-
-
-def _refuse(agent: Any, field: str, value: Any, expected: str, remedy: str = "") -> TypeError:
-    """Return the error for one wrong value of one field."""
-    name = getattr(agent, "name", None)
-    who = f"agent {name!r}" if isinstance(name, str) else "agent"
-    return TypeError(f"{who}: {field} is {value!r}, expected {expected}{remedy and '; ' + remedy}")
-
-
-def _is(expected: type | tuple[type, ...], what: str, remedy: str = "") -> _Check:
-    def check(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, expected):
-            raise _refuse(agent, attribute.name, value, what, remedy)
-
-    return check
-
-
-def _check_name(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"agent: name is {value!r}, expected a str; pass the agent's name first, as in Agent('helper')")
-
-
-def _is_list(value: Any) -> TypeIs[list[Any]]:
-    return isinstance(value, list)
-
-
-def _list_of(check_one: Callable[[Any, str, Any], None]) -> _Check:
-    def check(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not _is_list(value):
-            raise _refuse(agent, attribute.name, value, "a list", "put the values into [...]")
-        for index, one in enumerate(value):
-            check_one(agent, f"{attribute.name}[{index}]", one)
-
-    return check
-
-
-def _check_tool(agent: Any, place: str, value: Any) -> None:
-    from agentrun._tool import Tool
-
-    if isinstance(value, Tool):
-        return
-    if isinstance(value, AgentBase):
-        remedy = "use agent.as_tool(...), or put the agent into handoffs"
-    elif inspect.isclass(value):
-        remedy = f"make an object of the class: {value.__name__}(...)"
-    else:
-        remedy = "decorate the function with @function_tool" if callable(value) else "make a tool with @function_tool"
-    raise _refuse(agent, place, value, "a tool", remedy)
-
 
 def _check_handoff(agent: Any, place: str, value: Any) -> None:
     if not isinstance(value, Agent | Handoff):
-        raise _refuse(agent, place, value, "an Agent or a Handoff", "pass the agent object, or handoff(agent, ...)")
+        raise refuse(agent, place, value, "an Agent or a Handoff", "pass the agent object, or handoff(agent, ...)")
 
 
 def _check_guardrail(kind: type, decorator: str) -> Callable[[Any, str, Any], None]:
     def check(agent: Any, place: str, value: Any) -> None:
         if not isinstance(value, kind):
-            raise _refuse(agent, place, value, f"an {kind.__name__}", f"decorate the function with {decorator}")
+            raise refuse(agent, place, value, f"an {kind.__name__}", f"decorate the function with {decorator}")
 
     return check
 
 
-def _check_anything(agent: Any, place: str, value: Any) -> None:
-    """Accept: MCP servers are told apart by their methods, when they are used."""
-
-
 def _check_instructions(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not (value is None or isinstance(value, str) or callable(value)):
-        raise _refuse(
+        raise refuse(
             agent,
             attribute.name,
             value,
@@ -165,7 +96,7 @@ def _check_instructions(agent: Any, attribute: attrs.Attribute[Any], value: Any)
 
 def _check_prompt(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not (value is None or isinstance(value, Mapping) or callable(value)):
-        raise _refuse(agent, attribute.name, value, "a dict with an id, a function or None", "pass {'id': ...}")
+        raise refuse(agent, attribute.name, value, "a dict with an id, a function or None", "pass {'id': ...}")
 
 
 def _check_model(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -177,7 +108,7 @@ def _check_model(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> Non
         remedy = (
             "make an object of the class" if inspect.isclass(value) else "pass a model's name, or derive from Model"
         )
-        raise _refuse(agent, attribute.name, value, "a str, a Model or None", remedy)
+        raise refuse(agent, attribute.name, value, "a str, a Model or None", remedy)
 
 
 def _check_output_type(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -189,7 +120,7 @@ def _check_output_type(agent: Any, attribute: attrs.Attribute[Any], value: Any) 
         return
     if not (isinstance(value, type | types.UnionType) or get_origin(value) is not None):
         remedy = "pass the type itself, not its name" if isinstance(value, str) else "pass the type, not a value of it"
-        raise _refuse(agent, attribute.name, value, "a type, an AgentOutputSchema or None", remedy)
+        raise refuse(agent, attribute.name, value, "a type, an AgentOutputSchema or None", remedy)
     # A type without a schema is told here. A name in it that is defined further down is looked up at the first run.
     with contextlib.suppress(NameError):
         agent.compiled_output()
@@ -204,7 +135,7 @@ def _check_hooks(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> Non
         remedy = f"make an object of it: {value.__name__}()"
     else:
         remedy = "derive its class from AgentHooks"
-    raise _refuse(agent, attribute.name, value, "an AgentHooks object or None", remedy)
+    raise refuse(agent, attribute.name, value, "an AgentHooks object or None", remedy)
 
 
 def _check_tool_use_behavior(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -213,10 +144,10 @@ def _check_tool_use_behavior(agent: Any, attribute: attrs.Attribute[Any], value:
     if isinstance(value, Mapping):
         names = cast("Mapping[str, Any]", value).get("stop_at_tool_names")
         if not isinstance(names, list | tuple | set | frozenset):
-            raise _refuse(agent, attribute.name, value, "StopAtTools", "pass {'stop_at_tool_names': [...]}")
+            raise refuse(agent, attribute.name, value, "StopAtTools", "pass {'stop_at_tool_names': [...]}")
         return
     if not callable(value):
-        raise _refuse(
+        raise refuse(
             agent,
             attribute.name,
             value,
@@ -229,14 +160,6 @@ def _settings(value: Any, agent: Any) -> ModelSettings:
     return from_plain(ModelSettings, value, f"agent {getattr(agent, 'name', None)!r}: model_settings")
 
 
-def _new_tools() -> list[Tool]:
-    return []
-
-
-def _new_servers() -> list[MCPServer]:
-    return []
-
-
 def _new_input_guardrails() -> list[InputGuardrail[Any]]:
     return []
 
@@ -247,49 +170,6 @@ def _new_output_guardrails() -> list[OutputGuardrail[Any]]:
 
 def _new_handoffs() -> list[Agent[Any] | Handoff[Any, Any]]:
     return []
-
-
-@attrs.define(eq=False, repr=False)
-class AgentBase(Generic[TContext]):
-    """What every kind of agent has: a name, and tools.
-
-    Source: agents, `AgentBase`.
-    """
-
-    name: str = attrs.field(validator=_check_name)
-    handoff_description: str | None = attrs.field(
-        default=None, validator=_is((str, type(None)), "a str or None", "describe in words what the agent is for")
-    )
-    """What the agent is for, in the words that other agents' models read."""
-    tools: list[Tool] = attrs.field(factory=_new_tools, validator=_list_of(_check_tool))
-    mcp_servers: list[MCPServer] = attrs.field(factory=_new_servers, validator=_list_of(_check_anything))
-    """Servers that bring further tools; the caller connects and closes them."""
-    mcp_config: MCPConfig = attrs.field(
-        factory=MCPConfig, validator=_is(dict, "a dict", "leave it out for the defaults")
-    )
-
-    def __repr__(self) -> str:
-        """Return the kind and the name: agents hold each other, so everything would be endless."""
-        return f"{type(self).__name__}(name={self.name!r})"
-
-    async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the tools that the agent's MCP servers offer now, in the servers' order.
-
-        Raises:
-            UserError: two servers have a tool of the same name, or a server is not connected.
-        """
-        if not self.mcp_servers:
-            return []
-        from agentrun.mcp import server_tools
-
-        return await server_tools(self, run_context)
-
-    async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the tools the model may see now: those of the MCP servers, then the agent's own enabled ones."""
-        from agentrun._tool import enabled_tools
-
-        own = await enabled_tools(self.tools, run_context, self)
-        return [*await self.get_mcp_tools(run_context), *own] if self.mcp_servers else own
 
 
 _Declared: TypeAlias = "tuple[tuple[Any, str, str | None], ...]"
@@ -312,7 +192,7 @@ class Agent(AgentBase[TContext]):
     prompt: Prompt | DynamicPromptFunction | None = attrs.field(default=None, validator=_check_prompt)
     """A prompt template that the provider keeps, or a function that returns one."""
     handoffs: list[Agent[Any] | Handoff[TContext, Any]] = attrs.field(
-        factory=_new_handoffs, validator=_list_of(_check_handoff)
+        factory=_new_handoffs, validator=check_list_of(_check_handoff)
     )
     """The agents this one may hand over to."""
     model: str | Model | None = attrs.field(default=None, validator=_check_model)
@@ -323,11 +203,11 @@ class Agent(AgentBase[TContext]):
     )
     """What to ask of the model; a dict of `ModelSettings` fields does as well."""
     input_guardrails: list[InputGuardrail[TContext]] = attrs.field(
-        factory=_new_input_guardrails, validator=_list_of(_check_guardrail(InputGuardrail, "@input_guardrail"))
+        factory=_new_input_guardrails, validator=check_list_of(_check_guardrail(InputGuardrail, "@input_guardrail"))
     )
     """Run on the input when a run starts with this agent."""
     output_guardrails: list[OutputGuardrail[TContext]] = attrs.field(
-        factory=_new_output_guardrails, validator=_list_of(_check_guardrail(OutputGuardrail, "@output_guardrail"))
+        factory=_new_output_guardrails, validator=check_list_of(_check_guardrail(OutputGuardrail, "@output_guardrail"))
     )
     """Run on the final output that this agent makes."""
     output_type: type[Any] | AgentOutputSchemaBase | None = attrs.field(default=None, validator=_check_output_type)
@@ -338,7 +218,7 @@ class Agent(AgentBase[TContext]):
         attrs.field(default="run_llm_again", validator=_check_tool_use_behavior)
     )
     """What happens with the outputs of function tools: the model goes on, or they are the final output."""
-    reset_tool_choice: bool = attrs.field(default=True, validator=_is(bool, "a bool", "pass True or False"))
+    reset_tool_choice: bool = attrs.field(default=True, validator=check_is(bool, "a bool", "pass True or False"))
     """Stop forcing a tool choice once the agent has used a tool, so that it does not call tools for ever."""
 
     _instructed_by: Any = attrs.field(default=None, init=False)

@@ -20,10 +20,11 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from agentrun._config import RunConfig
-from agentrun._context import RunContextWrapper, TContext, ToolContext
+from agentrun._context import RunContextWrapper, ToolContext
+from agentrun._enabled import first_error
 from agentrun._exceptions import AgentsException, UserError
 from agentrun._function_tool import FunctionTool, ToolEnabled, ToolNeedsApproval
-from agentrun._handoff import first_error, function_name
+from agentrun._handoff import function_name
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolCallOutputItem
 from agentrun._settings import MaybeAwaitable
 from agentrun._tool_failure import (
@@ -48,7 +49,6 @@ __all__ = [
     "AgentToolInvocation",
     "AgentToolOptions",
     "AgentToolPause",
-    "AgentToolRunContext",
     "AgentToolStreamEvent",
     "AgentToolStreamOverflowError",
     "StructuredToolInputBuilder",
@@ -62,9 +62,9 @@ log = logging.getLogger("agentrun")
 
 @attrs.frozen
 class AgentToolInvocation:
-    """The call that a nested run works for.
+    """The call of an agent tool that a nested run works for.
 
-    Source: results, "Agent tool invocation".
+    Source: results, `agent_tool_invocation`.
     """
 
     tool_name: str
@@ -122,14 +122,6 @@ class AgentToolPause:
 
     result: RunResult | RunResultStreaming
     """The paused nested run; `interruptions` are what it waits for, `to_state()` continues it."""
-
-
-@attrs.define(eq=False)
-class AgentToolRunContext(RunContextWrapper[TContext]):
-    """The context of a nested run: shares context object and usage with the calling run, and nothing else."""
-
-    agent_tool_invocation: AgentToolInvocation = attrs.field(kw_only=True)
-    """The call that the run works for."""
 
 
 def _pending_limit(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -212,22 +204,20 @@ class _AgentToolBody:
         """Run the agent and return what the calling model is told, or an `AgentToolPause`."""
         params = self.arguments.read(arguments, context.tool_call_id)
         nested_input = await self.arguments.as_input(params)
-        invocation = AgentToolInvocation(context.tool_name, context.tool_call_id, arguments)
-        wrapper = AgentToolRunContext(
-            context.context,
-            context.usage,
-            tool_input=params if self.arguments.structured else None,
-            agent_tool_invocation=invocation,
+        # A fresh wrapper: approvals are decided for one run, so a nested one begins without any.
+        wrapper: RunContextWrapper[Any] = RunContextWrapper(
+            context.context, context.usage, tool_input=params if self.arguments.structured else None
         )
         if self.options.on_stream is None:
             result: RunResult | RunResultStreaming = await self._run(nested_input, wrapper, context)
         else:
             result = await self._run_streamed(nested_input, wrapper, context, self.options.on_stream)
+        result.agent_tool_invocation = AgentToolInvocation(context.tool_name, context.tool_call_id, arguments)
         if result.interruptions:
             return AgentToolPause(result)
         return await self._output(result)
 
-    def _how(self, wrapper: AgentToolRunContext[Any], context: ToolContext[Any]) -> dict[str, Any]:
+    def _how(self, wrapper: RunContextWrapper[Any], context: ToolContext[Any]) -> dict[str, Any]:
         """Return the arguments that `Runner.run` and `Runner.run_streamed` share."""
         options = self.options
         return {
@@ -240,7 +230,7 @@ class _AgentToolBody:
             "session": options.session,
         }
 
-    async def _run(self, nested_input: Any, wrapper: AgentToolRunContext[Any], context: ToolContext[Any]) -> RunResult:
+    async def _run(self, nested_input: Any, wrapper: RunContextWrapper[Any], context: ToolContext[Any]) -> RunResult:
         from agentrun._runner import Runner
 
         return await Runner.run(self.agent, nested_input, **self._how(wrapper, context))
@@ -248,7 +238,7 @@ class _AgentToolBody:
     async def _run_streamed(
         self,
         nested_input: Any,
-        wrapper: AgentToolRunContext[Any],
+        wrapper: RunContextWrapper[Any],
         context: ToolContext[Any],
         on_stream: Callable[[AgentToolStreamEvent], MaybeAwaitable[None]],
     ) -> RunResultStreaming:

@@ -6,20 +6,21 @@ import inspect
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast, overload
 
-import anyio
 import attrs
 from typing_extensions import TypeVar
 
+from agentrun._agent_base import AgentBase
 from agentrun._context import RunContextWrapper, TContext
+from agentrun._enabled import Enabled, each_enabled
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._settings import MaybeAwaitable
 from agentrun._strict import ensure_strict_json_schema
 
 if TYPE_CHECKING:
-    from agentrun._agent import Agent, AgentBase
+    from agentrun._agent import Agent
     from agentrun._items import RunItem
     from agentrun._responses import TResponseInputItem
 
@@ -73,8 +74,6 @@ class HandoffInputData:
 HandoffInputFilter: TypeAlias = Callable[[HandoffInputData], MaybeAwaitable[HandoffInputData]]
 """Makes what the next agent sees out of what there is; sync or async."""
 
-HandoffEnabled: TypeAlias = "bool | Callable[[RunContextWrapper[Any], Any], MaybeAwaitable[bool]]"
-
 
 @attrs.define(eq=False)
 class Handoff(Generic[TContext, TAgent]):
@@ -97,7 +96,7 @@ class Handoff(Generic[TContext, TAgent]):
     nest_handoff_history: bool | None = None
     """Whether the former conversation becomes one summary; None leaves it to the run's configuration."""
     strict_json_schema: bool = True
-    is_enabled: HandoffEnabled = True
+    is_enabled: Enabled = True
     """Whether the model gets to see the handoff; a bool, or a function of context and agent."""
     agent: TAgent | None = attrs.field(default=None, kw_only=True, repr=False)
     """The agent that takes over, where it is known before."""
@@ -139,7 +138,7 @@ def handoff(
     input_type: None = None,
     input_filter: HandoffInputFilter | None = None,
     nest_handoff_history: bool | None = None,
-    is_enabled: HandoffEnabled = True,
+    is_enabled: Enabled = True,
 ) -> Handoff[TContext, Agent[TContext]]: ...
 @overload
 def handoff(
@@ -151,7 +150,7 @@ def handoff(
     input_type: type[THandoffInput],
     input_filter: HandoffInputFilter | None = None,
     nest_handoff_history: bool | None = None,
-    is_enabled: HandoffEnabled = True,
+    is_enabled: Enabled = True,
 ) -> Handoff[TContext, Agent[TContext]]: ...
 @overload
 def handoff(
@@ -162,7 +161,7 @@ def handoff(
     on_handoff: OnHandoffWithoutInput,
     input_filter: HandoffInputFilter | None = None,
     nest_handoff_history: bool | None = None,
-    is_enabled: HandoffEnabled = True,
+    is_enabled: Enabled = True,
 ) -> Handoff[TContext, Agent[TContext]]: ...
 def handoff(
     agent: Agent[TContext],
@@ -172,7 +171,7 @@ def handoff(
     input_type: type[Any] | None = None,
     input_filter: HandoffInputFilter | None = None,
     nest_handoff_history: bool | None = None,
-    is_enabled: HandoffEnabled = True,
+    is_enabled: Enabled = True,
 ) -> Handoff[TContext, Agent[TContext]]:
     """Return a handoff to `agent`, to be put into another agent's `handoffs`.
 
@@ -193,8 +192,7 @@ def handoff(
 
     Source: handoffs, `handoff()`.
     """
-    # Known by its fields: the class of agents lies above this module.
-    if not hasattr(agent, "handoff_description") or not hasattr(agent, "instructions"):
+    if not isinstance(agent, AgentBase):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"handoff() got {agent!r}, expected an Agent; pass the agent object itself")
     _check_callback(agent.name, on_handoff, input_type)
 
@@ -279,53 +277,3 @@ async def enabled_handoffs(agent: Agent[TContext], context: RunContextWrapper[TC
         return declared
     verdicts = await each_enabled([one.is_enabled for one in declared], context, agent)
     return [one for one, verdict in zip(declared, verdicts, strict=True) if verdict]
-
-
-async def each_enabled(
-    conditions: Sequence[HandoffEnabled], context: RunContextWrapper[Any], agent: AgentBase[Any]
-) -> list[bool]:
-    """Return what each of the `is_enabled` values of handoffs or tools says, in their order.
-
-    Sync functions are called one after another, async ones run side by side. It does not checkpoint when there is
-    nothing to wait for.
-
-    Raises:
-        Exception: whatever one of the functions raises.
-    """
-    verdicts: list[bool] = [False] * len(conditions)
-    waiting: list[tuple[int, Callable[..., Awaitable[bool]]]] = []
-
-    async def settle(index: int, condition: Callable[..., Awaitable[bool]]) -> None:
-        verdicts[index] = bool(await condition(context, agent))
-
-    for index, condition in enumerate(conditions):
-        if not callable(condition):
-            verdicts[index] = condition
-        elif inspect.iscoroutinefunction(condition):
-            waiting.append((index, condition))
-        else:  # also a callable object with an async __call__, which then does not run beside others
-            found = condition(context, agent)
-            verdicts[index] = bool(await found if inspect.isawaitable(found) else found)
-    if len(waiting) == 1:
-        await settle(*waiting[0])
-    elif waiting:
-        try:
-            async with anyio.create_task_group() as nursery:
-                for one in waiting:
-                    nursery.start_soon(settle, *one, name="is_enabled")
-        except BaseExceptionGroup as group:
-            raise first_error(group) from None
-    return verdicts
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception in `group`, so that callers can catch it by its own type.
-
-    A nursery of ours leaves cancellation out of its group as soon as there is an error in it.
-    """
-    first = group.exceptions[0]
-    return (
-        first_error(cast("BaseExceptionGroup[BaseException]", first))
-        if isinstance(first, BaseExceptionGroup)
-        else first
-    )

@@ -209,7 +209,7 @@ async def enabled_tools(tools: Sequence[Tool], context: RunContextWrapper[Any], 
             found = condition(context, agent)
             shown[index] = bool(await found if inspect.isawaitable(found) else found)
     if waiting:
-        from agentrun._handoff import each_enabled
+        from agentrun._enabled import each_enabled
 
         conditions = [tool.is_enabled for index in waiting if isinstance(tool := tools[index], FunctionTool)]
         for index, verdict in zip(waiting, await each_enabled(conditions, context, agent), strict=True):

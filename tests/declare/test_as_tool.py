@@ -16,7 +16,7 @@ from agentrun._exceptions import UserError
 from agentrun._function_tool import FunctionTool
 from agentrun._schema import Meta
 from agentrun._tool_failure import default_tool_error_function
-from agentrun._tool_output import ToolOriginType
+from agentrun._tool_output import ToolOrigin, ToolOriginType
 
 TRANSLATOR = Agent("Translator Bot", instructions="Translate")
 
@@ -77,11 +77,8 @@ def test_an_agent_tool_is_a_function_tool_with_one_text_argument() -> None:
     assert tool.params_json_schema["required"] == ["input"]
     assert tool.params_json_schema["properties"]["input"]["type"] == "string"
     assert tool.params_json_schema["additionalProperties"] is False
-    assert tool.tool_origin.to_json_dict() == {
-        "type": ToolOriginType.AGENT_AS_TOOL.value,
-        "agent_name": "Translator Bot",
-        "agent_tool_name": "translator_bot",
-    }
+    origin = ToolOrigin(ToolOriginType.AGENT_AS_TOOL, agent_name="Translator Bot", agent_tool_name="translator_bot")
+    assert tool.tool_origin == origin
 
 
 def test_name_and_description_can_be_set() -> None:
@@ -97,10 +94,6 @@ def test_name_and_description_can_be_set() -> None:
 def test_parameters_give_the_schema() -> None:
     tool = TRANSLATOR.as_tool("translate", None, parameters=Order)
     assert tool.params_json_schema["required"] == ["text", "language", "tone", "glossaries", "limit", "copies"]
-
-
-class Endless(enum.Enum):
-    pass
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ async def test_an_async_guardrail_is_awaited() -> None:
 
 
 def test_a_guardrail_runs_beside_the_model_unless_told_otherwise() -> None:
-    assert InputGuardrail(lambda context, agent, input: GuardrailFunctionOutput(None, False)).run_in_parallel is True
+    assert InputGuardrail(lambda context, agent, given: GuardrailFunctionOutput(None, False)).run_in_parallel is True
 
 
 def test_a_guardrail_is_named_after_its_function() -> None:
