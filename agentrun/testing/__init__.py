@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentrun.testing._check_model import BrokenRule, check_model
-from agentrun.testing._clock import AutojumpLoop, DeadlockError, run_virtual
+from agentrun.testing._clock import AutojumpLoop, DeadlockError, fail_on_deadlock, run_virtual, virtual_options
 from agentrun.testing._gate import Gate
 from agentrun.testing._leaks import no_leaks
 from agentrun.testing._models import AutoModel, FunctionModel
@@ -51,6 +51,7 @@ __all__ = [
     "assistant_message",
     "check_model",
     "conversation_of",
+    "fail_on_deadlock",
     "function_call",
     "hang",
     "no_leaks",
@@ -60,4 +61,5 @@ __all__ = [
     "schema_value",
     "serve",
     "serve_in_thread",
+    "virtual_options",
 ]
