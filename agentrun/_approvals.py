@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from ._items import ToolApprovalItem
+    from agentrun._items import ToolApprovalItem
 
 
 @attrs.define

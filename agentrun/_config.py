@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
 
 import attrs
 
-from ._context import RunContextWrapper, TContext
-from ._settings import (
+from agentrun._context import RunContextWrapper, TContext
+from agentrun._settings import (
     MaybeAwaitable,
     ModelSettings,
     ReasoningItemIdPolicy,
@@ -20,15 +20,15 @@ from ._settings import (
 )
 
 if TYPE_CHECKING:
-    from ._agent import Agent
-    from ._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError
-    from ._guardrail import InputGuardrail, OutputGuardrail
-    from ._handoff import HandoffInputFilter
-    from ._handoff_history import HandoffHistoryMapper
-    from ._items import ModelResponse, RunItem
-    from ._responses import TResponseInputItem
-    from ._tool import ToolErrorFormatter
-    from .models.interface import Model, ModelProvider
+    from agentrun._agent import Agent
+    from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError
+    from agentrun._guardrail import InputGuardrail, OutputGuardrail
+    from agentrun._handoff import HandoffInputFilter
+    from agentrun._handoff_history import HandoffHistoryMapper
+    from agentrun._items import ModelResponse, RunItem
+    from agentrun._responses import TResponseInputItem
+    from agentrun._tool import ToolErrorFormatter
+    from agentrun.models.interface import Model, ModelProvider
 
 GuardrailGate = Literal["tools", "output", "off"]
 ToolNotFoundBehavior = Literal["raise_error", "return_error_to_model"]
@@ -93,7 +93,7 @@ class TracingConfig(TypedDict, total=False):
 
 
 def _default_provider() -> ModelProvider:
-    from .models.providers import MultiProvider
+    from agentrun.models.providers import MultiProvider
 
     return MultiProvider()
 
@@ -174,7 +174,9 @@ class RunConfig:
     tool_not_found_behavior: ToolNotFoundBehavior = attrs.field(
         default="raise_error", validator=_one_of("raise_error", "return_error_to_model")
     )
-    tool_name_collision_policy: ToolNameCollisionPolicy = attrs.field(default="warn", validator=_one_of("warn", "error"))
+    tool_name_collision_policy: ToolNameCollisionPolicy = attrs.field(
+        default="warn", validator=_one_of("warn", "error")
+    )
     output_guardrail_blocked_message: str | OutputGuardrailBlockedMessageFormatter | None = None
 
     guardrail_gate: GuardrailGate = attrs.field(

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 import attrs
 from typing_extensions import TypeVar
 
-from ._approvals import Approvals
-from ._exceptions import ToolCancelledError
-from ._usage import Usage
+from agentrun._approvals import Approvals
+from agentrun._exceptions import ToolCancelledError
+from agentrun._usage import Usage
 
 if TYPE_CHECKING:
-    from ._agent import AgentBase
-    from ._config import RunConfig
-    from ._items import ToolApprovalItem
-    from ._responses import ResponseFunctionToolCall, TResponseInputItem
+    from agentrun._agent import AgentBase
+    from agentrun._config import RunConfig
+    from agentrun._items import ToolApprovalItem
+    from agentrun._responses import ResponseFunctionToolCall, TResponseInputItem
 
 log = logging.getLogger("agentrun")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    from ._agent import Agent
-    from ._items import RunItem
-    from ._responses import TResponseStreamEvent
+    from agentrun._agent import Agent
+    from agentrun._items import RunItem
+    from agentrun._responses import TResponseStreamEvent
 
 RunItemEventName = Literal[
     "message_output_created",

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 if TYPE_CHECKING:
-    from ._agent import Agent
-    from ._context import RunContextWrapper
-    from ._guardrail import (
+    from agentrun._agent import Agent
+    from agentrun._context import RunContextWrapper
+    from agentrun._guardrail import (
         InputGuardrailResult,
         OutputGuardrailResult,
         ToolGuardrailFunctionOutput,
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
         ToolOutputGuardrail,
         ToolOutputGuardrailResult,
     )
-    from ._items import ModelResponse, RunItem
-    from ._responses import TResponseInputItem
-    from ._state import RunState
+    from agentrun._items import ModelResponse, RunItem
+    from agentrun._responses import TResponseInputItem
+    from agentrun._state import RunState
 
 ModelLimitName = Literal["connect", "first_event", "idle", "total"]
 """Which deadline of a model call passed; the names are those of `Timeouts`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._responses import TResponseInputItem
+    from agentrun._responses import TResponseInputItem
 
 _CALL_OF_OUTPUT = {
     "function_call_output": "function_call",

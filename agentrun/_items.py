@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 
 import attrs
 
-from ._codec import as_dict
-from ._exceptions import AgentsException
-from ._responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
-from ._usage import Usage
+from agentrun._codec import as_dict
+from agentrun._exceptions import AgentsException
+from agentrun._responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
+from agentrun._usage import Usage
 
 if TYPE_CHECKING:
-    from ._agent import Agent
-    from ._responses import TResponseInputItem, TResponseOutputItem
-    from ._tool_output import ToolOrigin
+    from agentrun._agent import Agent
+    from agentrun._responses import TResponseInputItem, TResponseOutputItem
+    from agentrun._tool_output import ToolOrigin
 
 RawT = TypeVar("RawT")
 
@@ -397,7 +397,7 @@ class ItemHelpers:
     @classmethod
     def tool_call_output_item(cls, tool_call: ResponseFunctionToolCall, output: Any) -> TResponseInputItem:
         """Return the wire item that answers `tool_call` with `output`, converted as a tool's return value is."""
-        from ._tool_output import tool_output_to_wire
+        from agentrun._tool_output import tool_output_to_wire
 
         return {"call_id": tool_call.call_id, "output": tool_output_to_wire(output), "type": "function_call_output"}
 

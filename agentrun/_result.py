@@ -10,41 +10,30 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 import anyio
 import attrs
 
-from ._exceptions import AgentsException, UserError
-from ._items import ItemHelpers, ToolApprovalItem
-from ._state import LastAgent
+from agentrun._exceptions import AgentsException, UserError
+from agentrun._items import ItemHelpers, ToolApprovalItem
+from agentrun._state import LastAgent
 
 if TYPE_CHECKING:
-    from ._agent import Agent
-    from ._context import RunContextWrapper
-    from ._events import StreamEvent
-    from ._guardrail import (
+    from agentrun._agent import Agent
+    from agentrun._agent_tool import AgentToolInvocation
+    from agentrun._context import RunContextWrapper
+    from agentrun._events import StreamEvent
+    from agentrun._guardrail import (
         InputGuardrailResult,
         OutputGuardrailResult,
         ToolInputGuardrailResult,
         ToolOutputGuardrailResult,
     )
-    from ._items import ModelResponse, RunItem
-    from ._responses import TResponseInputItem
-    from ._run.live import LiveRun
-    from ._run.scope import CancelMode
-    from ._state import RunState
+    from agentrun._items import ModelResponse, RunItem
+    from agentrun._responses import TResponseInputItem
+    from agentrun._run.live import LiveRun
+    from agentrun._run.scope import CancelMode
+    from agentrun._state import RunState
 
 _T = TypeVar("_T")
 
 ToInputListMode = Literal["preserve_all", "normalized"]
-
-
-@attrs.define(eq=False)
-class AgentToolInvocation:
-    """The call of an agent tool that a nested run works for.
-
-    Source: results, `agent_tool_invocation`.
-    """
-
-    tool_name: str
-    tool_call_id: str
-    tool_arguments: str
 
 
 class RunResultBase:
@@ -160,7 +149,11 @@ class RunResultBase:
 
     def _summary(self, *facts: str) -> str:
         output = self.final_output
-        shown = f"({type(output).__name__}):\n    {str(output).strip()}".replace("\n", "\n  ") if output is not None else "None"
+        shown = (
+            f"({type(output).__name__}):\n    {str(output).strip()}".replace("\n", "\n  ")
+            if output is not None
+            else "None"
+        )
         return "\n".join(
             (
                 f"{type(self).__name__}:",

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from ._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
+from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
 
 ReplaySafety = Literal["safe", "unsafe"]
 
@@ -93,9 +93,7 @@ class RetryPolicyContext:
     conversation_id: str | None = None
 
 
-RetryPolicy: TypeAlias = Callable[
-    [RetryPolicyContext], "bool | RetryDecision | Awaitable[bool | RetryDecision]"
-]
+RetryPolicy: TypeAlias = Callable[[RetryPolicyContext], "bool | RetryDecision | Awaitable[bool | RetryDecision]"]
 
 
 def normalize_error(error: Exception, advice: ModelRetryAdvice | None) -> ModelRetryNormalizedError:

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import anyio
 import anyio.from_thread
 
-from ._agent import Agent
-from ._config import RunConfig, RunErrorHandlers
-from ._context import RunContextWrapper, TContext
-from ._exceptions import UserError
-from ._hooks import RunHooks
-from ._result import RunResult, RunResultStreaming
-from ._run.announce import Announcer
-from ._run.context import Run, RunSpec
-from ._run.driver import drive
-from ._run.errors import KNOWN_KINDS
-from ._run.live import LiveRun
-from ._run.scope import RunScope
-from ._run.sink import NullSink, StreamSink
-from ._settings import DEFAULT_MAX_TURNS
-from ._state import RunState
+from agentrun._agent import Agent
+from agentrun._config import RunConfig, RunErrorHandlers
+from agentrun._context import RunContextWrapper, TContext
+from agentrun._exceptions import UserError
+from agentrun._hooks import RunHooks
+from agentrun._result import RunResult, RunResultStreaming
+from agentrun._run.announce import Announcer
+from agentrun._run.context import Run, RunSpec
+from agentrun._run.driver import drive
+from agentrun._run.errors import KNOWN_KINDS
+from agentrun._run.live import LiveRun
+from agentrun._run.scope import RunScope
+from agentrun._run.sink import NullSink, StreamSink
+from agentrun._settings import DEFAULT_MAX_TURNS
+from agentrun._state import RunState
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from ._responses import TResponseInputItem
-    from .memory import Session
+    from agentrun._responses import TResponseInputItem
+    from agentrun.memory import Session
 
 Backend = Literal["asyncio", "trio"]
 
@@ -306,7 +306,9 @@ def _make_run(
 
 def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:
     if given.is_finished:
-        raise UserError("this state belongs to a finished run; start a new run with result.to_input_list() as its input")
+        raise UserError(
+            "this state belongs to a finished run; start a new run with result.to_input_list() as its input"
+        )
     state = given.snapshot()
     if isinstance(context, RunContextWrapper):
         context = cast("RunContextWrapper[Any]", context).context

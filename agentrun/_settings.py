@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 import attrs
 
 if TYPE_CHECKING:
-    from ._retry import RetryPolicy
+    from agentrun._retry import RetryPolicy
 
 DEFAULT_MAX_TURNS = 10
 """How many model calls a run may make when its caller names no number."""
@@ -103,14 +103,16 @@ class ModelRetrySettings:
 def _merged(base: _T, override: _T) -> _T:
     """Return `base` with every field that is not None in `override` taken from there."""
     cls = cast("Any", type(base))
-    changes = {
-        field.name: value for field in attrs.fields(cls) if (value := getattr(override, field.name)) is not None
-    }
+    changes = {field.name: value for field in attrs.fields(cls) if (value := getattr(override, field.name)) is not None}
     return cast("_T", attrs.evolve(cast("Any", base), **changes)) if changes else base
 
 
 def _reasoning(value: Any) -> Any:
-    return Reasoning(**value) if isinstance(value, dict) and value.keys() <= {"effort", "summary", "generate_summary"} else value
+    return (
+        Reasoning(**value)
+        if isinstance(value, dict) and value.keys() <= {"effort", "summary", "generate_summary"}
+        else value
+    )
 
 
 def _retry(value: Any) -> ModelRetrySettings | None:

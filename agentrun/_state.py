@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 import attrs
 
-from ._context import RunContextWrapper, TContext
-from ._exceptions import AgentsException, RunErrorDetails
-from ._history import History
-from ._items import (
+from agentrun._context import RunContextWrapper, TContext
+from agentrun._exceptions import AgentsException, RunErrorDetails
+from agentrun._history import History
+from agentrun._items import (
     HandoffOutputItem,
     InputItem,
     ItemHelpers,
@@ -20,18 +20,18 @@ from ._items import (
     ToolCallOutputItem,
     copy_json,
 )
-from ._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy
+from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy
 
 if TYPE_CHECKING:
-    from ._agent import Agent
-    from ._guardrail import (
+    from agentrun._agent import Agent
+    from agentrun._guardrail import (
         InputGuardrailResult,
         OutputGuardrailResult,
         ToolInputGuardrailResult,
         ToolOutputGuardrailResult,
     )
-    from ._items import ModelResponse
-    from ._responses import TResponseInputItem
+    from agentrun._items import ModelResponse
+    from agentrun._responses import TResponseInputItem
 
 
 @attrs.define(eq=False)
@@ -188,9 +188,7 @@ class RunState(Generic[TContext]):
 
     def snapshot(self) -> RunState[TContext]:
         """Return a state of its own that shares the items: running one leaves the other as it is."""
-        context = attrs.evolve(
-            self.context, usage=self.context.usage.copy(), approvals=self.context.approvals.copy()
-        )
+        context = attrs.evolve(self.context, usage=self.context.usage.copy(), approvals=self.context.approvals.copy())
         twin: RunState[TContext] = RunState(
             context,
             self.original_input,

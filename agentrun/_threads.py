@@ -11,14 +11,16 @@ import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from ._context import ToolContext
+    from agentrun._context import ToolContext
 
 _T = TypeVar("_T")
 
 log = logging.getLogger("agentrun")
 
 
-async def run_in_thread(func: Callable[..., _T], /, *args: Any, context: ToolContext[Any] | None = None, **kwargs: Any) -> _T:
+async def run_in_thread(
+    func: Callable[..., _T], /, *args: Any, context: ToolContext[Any] | None = None, **kwargs: Any
+) -> _T:
     """Return `func(*args, **kwargs)`, run in a worker thread with the caller's context variables.
 
     On cancel the thread is told through `context.check_cancelled()` and waited for, at most `Timeouts.cleanup` seconds. A

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ._responses import InputTokensDetails, OutputTokensDetails, ResponseUsage
+from agentrun._responses import InputTokensDetails, OutputTokensDetails, ResponseUsage
 
 
 def _input_details(value: InputTokensDetails | dict[str, Any] | None) -> InputTokensDetails:
@@ -85,7 +85,9 @@ class Usage:
         cached = (mine.cached_tokens or 0) + (theirs.cached_tokens or 0)
         written = (mine.cache_write_tokens or 0) + (theirs.cache_write_tokens or 0)
         self.input_tokens_details = InputTokensDetails(cached_tokens=cached, cache_write_tokens=written)
-        reasoning = (self.output_tokens_details.reasoning_tokens or 0) + (other.output_tokens_details.reasoning_tokens or 0)
+        reasoning = (self.output_tokens_details.reasoning_tokens or 0) + (
+            other.output_tokens_details.reasoning_tokens or 0
+        )
         self.output_tokens_details = OutputTokensDetails(reasoning_tokens=reasoning)
         if other.request_usage_entries:
             self.request_usage_entries.extend(other.request_usage_entries)
@@ -122,5 +124,7 @@ class Usage:
                 cached_tokens=_count(getattr(details_in, "cached_tokens", 0)),
                 cache_write_tokens=_count(getattr(details_in, "cache_write_tokens", 0)),
             ),
-            output_tokens_details=OutputTokensDetails(reasoning_tokens=_count(getattr(details_out, "reasoning_tokens", 0))),
+            output_tokens_details=OutputTokensDetails(
+                reasoning_tokens=_count(getattr(details_out, "reasoning_tokens", 0))
+            ),
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from .._context import AgentHookContext, RunContextWrapper
-from .._hooks import overridden
+from agentrun._context import AgentHookContext, RunContextWrapper
+from agentrun._hooks import overridden
 
 if TYPE_CHECKING:
-    from .._agent import Agent
-    from .._hooks import RunHooks
-    from .._items import ModelResponse
-    from .._responses import TResponseInputItem
+    from agentrun._agent import Agent
+    from agentrun._hooks import RunHooks
+    from agentrun._items import ModelResponse
+    from agentrun._responses import TResponseInputItem
 
 Hook = Callable[..., Awaitable[None]]
 

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .machine import Machine
+from agentrun._run.machine import Machine
 
 if TYPE_CHECKING:
-    from .._agent import Agent
-    from .._config import RunConfig, RunErrorHandlers
-    from .._guardrail import InputGuardrail
-    from .._handoff import Handoff
-    from .._items import RunItem
-    from .._state import RunState
-    from .._tool import FunctionTool, Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from ..memory import Session
-    from ..models.interface import Model
-    from .announce import Announcer
-    from .reply import Plan
-    from .scope import RunScope
-    from .sink import NullSink, StreamSink
-    from .tools import Outcome
+    from agentrun._agent import Agent
+    from agentrun._config import RunConfig, RunErrorHandlers
+    from agentrun._guardrail import InputGuardrail
+    from agentrun._handoff import Handoff
+    from agentrun._items import RunItem
+    from agentrun._state import RunState
+    from agentrun._tool import FunctionTool, Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.memory import Session
+    from agentrun.models.interface import Model
+    from agentrun._run.announce import Announcer
+    from agentrun._run.reply import Plan
+    from agentrun._run.scope import RunScope
+    from agentrun._run.sink import NullSink, StreamSink
+    from agentrun._run.tools import Outcome
 
 
 @attrs.define(eq=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from .._exceptions import (
+from agentrun._exceptions import (
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
     ModelBehaviorError,
@@ -21,24 +21,24 @@ from .._exceptions import (
     RunTimeoutError,
     UserError,
 )
-from .._items import MessageOutputItem
-from .._responses import ResponseOutputMessage, ResponseOutputText
-from .._tool import ToolsToFinalOutputResult
-from . import sessions
-from .context import Gate, Run, Turn
-from .errors import ask_handler, output_as_text
-from .guards import check_blocking_input, check_output, input_asks, open_gate, start_judges, take_verdicts
-from .handover import hand_over
-from .leave import noted, one_exception
-from .machine import FINAL, IN_TURN, Decision, Event, after_calls
-from .model import ask_model
-from .record import record_finished_calls, record_turn
-from .reply import answer_text, refusal_text, take_apart
-from .resume import rebuild_turn
-from .tools import items_of, run_calls
+from agentrun._items import MessageOutputItem
+from agentrun._responses import ResponseOutputMessage, ResponseOutputText
+from agentrun._tool import ToolsToFinalOutputResult
+from agentrun._run import sessions
+from agentrun._run.context import Gate, Run, Turn
+from agentrun._run.errors import ask_handler, output_as_text
+from agentrun._run.guards import check_blocking_input, check_output, input_asks, open_gate, start_judges, take_verdicts
+from agentrun._run.handover import hand_over
+from agentrun._run.leave import noted, one_exception
+from agentrun._run.machine import FINAL, IN_TURN, Decision, Event, after_calls
+from agentrun._run.model import ask_model
+from agentrun._run.record import record_finished_calls, record_turn
+from agentrun._run.reply import answer_text, refusal_text, take_apart
+from agentrun._run.resume import rebuild_turn
+from agentrun._run.tools import items_of, run_calls
 
 if TYPE_CHECKING:
-    from .._guardrail import InputGuardrailResult
+    from agentrun._guardrail import InputGuardrailResult
 
 
 async def drive(run: Run) -> Decision:
@@ -49,7 +49,10 @@ async def drive(run: Run) -> Decision:
 
     On cancel the turn in flight is dropped, after all of its tasks have ended, and the cancellation goes on.
     """
-    with noted(run.state), one_exception(run.state.details, lambda exc: run.failure_order.get(id(exc), len(run.failure_order))):
+    with (
+        noted(run.state),
+        one_exception(run.state.details, lambda exc: run.failure_order.get(id(exc), len(run.failure_order))),
+    ):
         try:
             async with sessions.held(run), _deadline(run, "run"):
                 return await _loop(run)
@@ -239,7 +242,9 @@ async def _tool_answer(run: Run) -> bool:
     behavior: Any = run.agent.tool_use_behavior
     if behavior == "run_llm_again":
         return False
-    results = [outcome.result() for outcome in run.turn.outcomes if outcome is not None and outcome.call.tool is not None]
+    results = [
+        outcome.result() for outcome in run.turn.outcomes if outcome is not None and outcome.call.tool is not None
+    ]
     if not results:
         return False
     if behavior == "stop_on_first_tool":

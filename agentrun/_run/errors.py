@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from .._config import RunErrorData, RunErrorHandlerInput, RunErrorHandlerResult
-from .._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
+from agentrun._config import RunErrorData, RunErrorHandlerInput, RunErrorHandlerResult
+from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 
 if TYPE_CHECKING:
-    from .._agent import Agent
-    from .context import Run
+    from agentrun._agent import Agent
+    from agentrun._run.context import Run
 
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (MaxTurnsExceeded, "max_turns"),

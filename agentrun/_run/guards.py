@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.lowlevel
 
-from .._exceptions import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
+from agentrun._exceptions import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from .._guardrail import InputGuardrail, InputGuardrailResult, OutputGuardrailResult
-    from .._responses import TResponseInputItem
-    from .context import Gate, Run
+    from agentrun._guardrail import InputGuardrail, InputGuardrailResult, OutputGuardrailResult
+    from agentrun._responses import TResponseInputItem
+    from agentrun._run.context import Gate, Run
 
 _Verdict = TypeVar("_Verdict", "InputGuardrailResult", "OutputGuardrailResult")
 

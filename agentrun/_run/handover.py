@@ -6,18 +6,18 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .._exceptions import UserError
-from .._handoff import HandoffInputData
-from .._items import HandoffOutputItem, RunItem, ToolCallOutputItem
-from . import sessions
-from .machine import Event
-from .record import record_results, record_turn
-from .tools import items_of
+from agentrun._exceptions import UserError
+from agentrun._handoff import HandoffInputData
+from agentrun._items import HandoffOutputItem, RunItem, ToolCallOutputItem
+from agentrun._run import sessions
+from agentrun._run.machine import Event
+from agentrun._run.record import record_results, record_turn
+from agentrun._run.tools import items_of
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .context import Run
-    from .reply import PlannedHandoff
+    from agentrun._handoff import Handoff
+    from agentrun._run.context import Run
+    from agentrun._run.reply import PlannedHandoff
 
 log = logging.getLogger("agentrun")
 
@@ -97,7 +97,7 @@ async def _record(run: Run, handoff: Handoff[Any, Any]) -> None:
                 f"the input filter of handoff {handoff.tool_name!r} returned {filtered!r}, expected a HandoffInputData"
             )
     else:
-        from .._handoff_history import nest_handoff_history
+        from agentrun._handoff_history import nest_handoff_history
 
         filtered = nest_handoff_history(data, history_mapper=config.handoff_history_mapper)
     _apply(run, filtered)

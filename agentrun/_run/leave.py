@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
-from .._exceptions import (
+from agentrun._exceptions import (
     AgentsException,
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
@@ -21,7 +21,7 @@ from .._exceptions import (
 )
 
 if TYPE_CHECKING:
-    from .._state import RunState
+    from agentrun._state import RunState
 
 _RANKS: tuple[tuple[type[BaseException], ...], ...] = (
     (KeyboardInterrupt,),

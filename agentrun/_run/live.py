@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._detached import start_root_task
-from .driver import drive
-from .scope import CancelMode, RunScope
-from .sink import StreamSink
+from agentrun._detached import start_root_task
+from agentrun._run.driver import drive
+from agentrun._run.scope import CancelMode, RunScope
+from agentrun._run.sink import StreamSink
 
 if TYPE_CHECKING:
-    from .._events import StreamEvent
-    from .._state import RunState
-    from .context import Run
+    from agentrun._events import StreamEvent
+    from agentrun._state import RunState
+    from agentrun._run.context import Run
 
 log = logging.getLogger("agentrun")
 

@@ -12,32 +12,26 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import attrs
 
-from .._codec import WireError, structure_response, unstructure
-from .._config import CallModelData, ModelInputData
-from .._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
-from .._items import ModelResponse
-from .._responses import Response
-from .._retry import (
-    ModelRetryAdviceRequest,
-    RetryDecision,
-    RetryPolicyContext,
-    evaluate_policy,
-    normalize_error,
-)
-from .._usage import RequestUsage, Usage
-from ..models.interface import Model, ModelTracing
-from .context import Offer
-from .reply import shown, whole_items
+from agentrun._codec import WireError, structure_response, unstructure
+from agentrun._config import CallModelData, ModelInputData
+from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
+from agentrun._items import ModelResponse
+from agentrun._responses import Response
+from agentrun._retry import ModelRetryAdviceRequest, RetryDecision, RetryPolicyContext, evaluate_policy, normalize_error
+from agentrun._usage import RequestUsage, Usage
+from agentrun.models.interface import Model, ModelTracing
+from agentrun._run.context import Offer
+from agentrun._run.reply import shown, whole_items
 
 if TYPE_CHECKING:
-    from .._agent import Agent
-    from .._exceptions import ModelLimitName
-    from .._handoff import Handoff
-    from .._responses import TResponseInputItem, TResponseStreamEvent
-    from .._settings import ModelSettings
-    from .._tool import FunctionTool, Tool
-    from ..agent_output import AgentOutputSchemaBase
-    from .context import Run
+    from agentrun._agent import Agent
+    from agentrun._exceptions import ModelLimitName
+    from agentrun._handoff import Handoff
+    from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import FunctionTool, Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun._run.context import Run
 
 log = logging.getLogger("agentrun")
 
@@ -119,8 +113,8 @@ async def make_offer(run: Run, agent: Agent[Any]) -> Offer:
     Raises:
         UserError: two things of one name, with `tool_name_collision_policy="error"`.
     """
-    from .._handoff import enabled_handoffs
-    from .._tool import FunctionTool
+    from agentrun._handoff import enabled_handoffs
+    from agentrun._tool import FunctionTool
 
     context = run.state.context
     tools = await agent.get_all_tools(context)
@@ -264,7 +258,9 @@ async def _decide_retry(
         return decision
     delay = decision.delay
     if delay is None:
-        delay = advice.retry_after if advice is not None and advice.retry_after is not None else _backoff(settings, attempt)
+        delay = (
+            advice.retry_after if advice is not None and advice.retry_after is not None else _backoff(settings, attempt)
+        )
     return attrs.evolve(decision, delay=delay)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from .._items import RunItem, ToolCallOutputItem
-from .._state import PendingTurn
-from .tools import items_of
+from agentrun._items import RunItem, ToolCallOutputItem
+from agentrun._state import PendingTurn
+from agentrun._run.tools import items_of
 
 if TYPE_CHECKING:
-    from .context import Run
+    from agentrun._run.context import Run
 
 
 def record_turn(run: Run) -> None:
@@ -85,7 +85,9 @@ def _record_pending(run: Run) -> None:
     """Keep the turn as pending while calls of it wait for a decision."""
     state, plan = run.state, run.turn.plan
     assert plan is not None
-    waiting = [outcome.approval for outcome in run.turn.outcomes if outcome is not None and outcome.approval is not None]
+    waiting = [
+        outcome.approval for outcome in run.turn.outcomes if outcome is not None and outcome.approval is not None
+    ]
     asked_before = {item.call_id for item in state.interruptions}
     state.interruptions = waiting
     if not waiting:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .._codec import WireError, structure_item
-from .._exceptions import ModelBehaviorError
-from .._items import (
+from agentrun._codec import WireError, structure_item
+from agentrun._exceptions import ModelBehaviorError
+from agentrun._items import (
     CompactionItem,
     HandoffCallItem,
     ItemHelpers,
@@ -23,15 +23,15 @@ from .._items import (
     ToolSearchOutputItem,
     UnknownItem,
 )
-from .._responses import ResponseFunctionToolCall
+from agentrun._responses import ResponseFunctionToolCall
 
 if TYPE_CHECKING:
-    from .._agent import Agent
-    from .._config import ToolNotFoundBehavior
-    from .._handoff import Handoff
-    from .._items import ModelResponse
-    from .._responses import TResponseOutputItem
-    from .._tool import FunctionTool
+    from agentrun._agent import Agent
+    from agentrun._config import ToolNotFoundBehavior
+    from agentrun._handoff import Handoff
+    from agentrun._items import ModelResponse
+    from agentrun._responses import TResponseOutputItem
+    from agentrun._tool import FunctionTool
 
 LONGEST_NAME = 64
 """How much of a name that a model made up is shown; the rest would only fill logs."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from .._exceptions import ModelBehaviorError
-from .._items import RunItem, ToolCallItem, ToolCallOutputItem
-from .._responses import ResponseFunctionToolCall
-from .context import Run, Turn
-from .model import make_offer
-from .reply import Plan, PlannedCall, PlannedHandoff, qualified_name, shown
-from .tools import Outcome
+from agentrun._exceptions import ModelBehaviorError
+from agentrun._items import RunItem, ToolCallItem, ToolCallOutputItem
+from agentrun._responses import ResponseFunctionToolCall
+from agentrun._run.context import Run, Turn
+from agentrun._run.model import make_offer
+from agentrun._run.reply import Plan, PlannedCall, PlannedHandoff, qualified_name, shown
+from agentrun._run.tools import Outcome
 
 if TYPE_CHECKING:
-    from .._items import HandoffCallItem
+    from agentrun._items import HandoffCallItem
 
 
 async def rebuild_turn(run: Run) -> Turn:

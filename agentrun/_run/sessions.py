@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .context import Run
+    from agentrun._run.context import Run
 
 
 def held(run: Run) -> AbstractAsyncContextManager[Any]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from .._events import AgentUpdatedStreamEvent, RawResponsesStreamEvent, RunItemStreamEvent
-from .._items import (
+from agentrun._events import AgentUpdatedStreamEvent, RawResponsesStreamEvent, RunItemStreamEvent
+from agentrun._items import (
     HandoffCallItem,
     HandoffOutputItem,
     MCPApprovalRequestItem,
@@ -30,10 +30,10 @@ from .._items import (
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from .._agent import Agent
-    from .._events import RunItemEventName, StreamEvent
-    from .._items import RunItem
-    from .._responses import TResponseStreamEvent
+    from agentrun._agent import Agent
+    from agentrun._events import RunItemEventName, StreamEvent
+    from agentrun._items import RunItem
+    from agentrun._responses import TResponseStreamEvent
 
 EVENT_NAMES: dict[type[object], RunItemEventName] = {
     MessageOutputItem: "message_output_created",

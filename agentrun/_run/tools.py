@@ -13,22 +13,22 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from .._context import ToolContext
-from .._exceptions import (
+from agentrun._context import ToolContext
+from agentrun._exceptions import (
     AgentsException,
     ToolInputGuardrailTripwireTriggered,
     ToolOutputGuardrailTripwireTriggered,
     ToolTimeoutError,
     UserError,
 )
-from .._guardrail import (
+from agentrun._guardrail import (
     ToolInputGuardrailData,
     ToolInputGuardrailResult,
     ToolOutputGuardrailData,
     ToolOutputGuardrailResult,
 )
-from .._items import RunItem, ToolApprovalItem, ToolCallOutputItem
-from .._tool import (
+from agentrun._items import RunItem, ToolApprovalItem, ToolCallOutputItem
+from agentrun._tool import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
     FunctionTool,
     FunctionToolCustomDataContext,
@@ -38,13 +38,13 @@ from .._tool import (
     tool_error_message,
     tool_output_to_wire,
 )
-from .edge import CancelledOnce
-from .reply import PlannedCall, qualified_name, shown
+from agentrun._run.edge import CancelledOnce
+from agentrun._run.reply import PlannedCall, qualified_name, shown
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from .context import Run
+    from agentrun._run.context import Run
 
 log = logging.getLogger("agentrun")
 
@@ -380,7 +380,9 @@ class Call:
                     raise
                 log.warning("tool %s failed while it was being stopped", self.name, exc_info=True)
         if cleanup.cancelled_caught:
-            self.context.signal.report(f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s")
+            self.context.signal.report(
+                f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"
+            )
         if self._stopped:
             await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
         elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
@@ -428,8 +430,10 @@ class Call:
         outcome, raw = self._outcome, self._planned.raw
         outcome.approval = None
         outcome.output = output
-        wire = tool_output_to_wire(output) if self.tool is None else tool_output_to_wire(
-            output, max_characters=self.tool.max_output_characters
+        wire = (
+            tool_output_to_wire(output)
+            if self.tool is None
+            else tool_output_to_wire(output, max_characters=self.tool.max_output_characters)
         )
         outcome.item = ToolCallOutputItem(
             self._run.agent,

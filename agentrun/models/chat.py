@@ -94,9 +94,9 @@ class OpenAIChatCompletionsModel(OpenAIModel):
             parser = SSEParser(self._limits)
             stream = chat_wire.ChatStream(self._limits, exchange.request_id)
             while True:
-                block = await (_last_block(exchange) if stream.finished else exchange.read())
-                events, error = stream.events(parser.feed(block) if block else parser.close())
-                if not block and error is None:
+                received, ended = await (_read_rest if stream.finished else _read)(exchange, parser)
+                events, error = stream.events(received)
+                if ended and error is None:
                     last, error = stream.end()
                     events += last
                 if stream.completed:
@@ -107,7 +107,7 @@ class OpenAIChatCompletionsModel(OpenAIModel):
                     raise error
                 if stream.completed:
                     return
-                if not block:
+                if ended:
                     raise ModelBehaviorError(
                         f"the model's stream ended without terminal event: no finish_reason ({exchange.described()}); "
                         "the reply is cut"
@@ -150,11 +150,17 @@ class OpenAIChatCompletionsModel(OpenAIModel):
                 )
 
 
-async def _last_block(exchange: Exchange) -> bytes:
-    """Return the next block of a reply that is whole already; b"" when none comes, for whatever reason."""
+async def _read(exchange: Exchange, parser: SSEParser) -> tuple[list[tuple[str, str]], bool]:
+    """Return the next events, and whether they are the last."""
+    block = await exchange.read()
+    return (parser.feed(block), False) if block else (parser.close(), True)
+
+
+async def _read_rest(exchange: Exchange, parser: SSEParser) -> tuple[list[tuple[str, str]], bool]:
+    """Return what follows a reply that is whole already; nothing when nothing comes, for whatever reason."""
     with anyio.move_on_after(_USAGE_SECONDS):
         try:
-            return await exchange.read()
+            return await _read(exchange, parser)
         except ModelTransportError:
-            return b""
-    return b""
+            pass
+    return [], True

@@ -66,6 +66,7 @@ __all__ = ["ChatStream", "read_completion"]
 
 _Status = Literal["in_progress", "completed", "incomplete"]
 
+
 @attrs.define(eq=False)
 class _Reasoning:
     """Reasoning that is being received."""

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._handoff import Handoff
-    from .._items import ModelResponse
-    from .._responses import TResponseInputItem, TResponseStreamEvent
-    from .._retry import ModelRetryAdvice, ModelRetryAdviceRequest
-    from .._settings import ModelSettings
-    from .._tool import Tool
-    from ..agent_output import AgentOutputSchemaBase
+    from agentrun._handoff import Handoff
+    from agentrun._items import ModelResponse
+    from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
+    from agentrun._settings import ModelSettings
+    from agentrun._tool import Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
 
 __all__ = ["Model", "ModelProvider", "ModelTracing"]
 

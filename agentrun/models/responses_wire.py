@@ -296,9 +296,7 @@ class ResponsesStream:
         return failure(kind, decoded.get("error", decoded))
 
 
-_TERMINAL = frozenset(
-    {"response.completed", "response.failed", "response.incomplete", "response.cancelled", "error"}
-)
+_TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled", "error"})
 
 
 def _failed(status: str | None, response: Response) -> ModelBehaviorError:

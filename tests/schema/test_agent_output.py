@@ -33,22 +33,21 @@ class Attrs:
     a: int
 
 
-@pytest.mark.parametrize(
-    ("tp", "name", "text", "value"),
-    [
-        (int, "int", '{"response": 1}', 1),
-        (float, "float", '{"response": 1}', 1.0),
-        (list[int], "list[int]", '{"response": [1]}', [1]),
-        (int | None, "Union[int, NoneType]", '{"response": null}', None),
-        (Literal["a"], "Literal['a']", '{"response": "a"}', "a"),
-        (Data, "Data", '{"response": {"a": 1, "b": "y"}}', Data(1, "y")),
-        (Attrs, "Attrs", '{"response": {"a": 1, "z": 2}}', Attrs(1)),
-        (Any, "Any", '{"response": [1, {}]}', [1, {}]),
-        (Model, "Model", '{"a": 1, "z": 2}', Model(a=1)),
-        (Typed, "Typed", '{"a": 1, "z": 2}', {"a": 1}),
-    ],
-    ids=str,
-)
+DIRECT_AND_WRAPPED: list[tuple[Any, str, str, Any]] = [
+    (int, "int", '{"response": 1}', 1),
+    (float, "float", '{"response": 1}', 1.0),
+    (list[int], "list[int]", '{"response": [1]}', [1]),
+    (int | None, "Union[int, NoneType]", '{"response": null}', None),
+    (Literal["a"], "Literal['a']", '{"response": "a"}', "a"),
+    (Data, "Data", '{"response": {"a": 1, "b": "y"}}', Data(1, "y")),
+    (Attrs, "Attrs", '{"response": {"a": 1, "z": 2}}', Attrs(1)),
+    (Any, "Any", '{"response": [1, {}]}', [1, {}]),
+    (Model, "Model", '{"a": 1, "z": 2}', Model(a=1)),
+    (Typed, "Typed", '{"a": 1, "z": 2}', {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("tp", "name", "text", "value"), DIRECT_AND_WRAPPED, ids=str)
 def test_objects_are_written_directly_and_everything_else_is_wrapped(tp: Any, name: str, text: str, value: Any) -> None:
     schema = AgentOutputSchema(tp)
     assert isinstance(schema, AgentOutputSchemaBase)

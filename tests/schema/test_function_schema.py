@@ -1,5 +1,7 @@
 """A function is shown to the model by its signature, types and docstring, and is called with what the model wrote."""
 
+# Basic, because the functions here are annotated in every way that users find.
+# pyright: basic
 from __future__ import annotations
 
 import functools
@@ -16,7 +18,7 @@ from agentrun._schema import Meta
 from agentrun.function_schema import FuncSchema, StructureError, function_schema, generate_func_documentation
 
 if TYPE_CHECKING:
-    from nowhere import Unknown  # type: ignore[import-not-found]  # pyright: ignore
+    from nowhere import Unknown  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
 
 
 class Place(TypedDict):
@@ -179,7 +181,7 @@ def test_star_parameters_in_a_strict_schema() -> None:
 def test_the_context_parameter_is_hidden() -> None:
     def run(ctx: RunContextWrapper[str], x: int) -> None: ...
     def tool(ctx: ToolContext[Any], x: int) -> None: ...
-    def bare(ctx: RunContextWrapper, x: int) -> None: ...  # type: ignore[type-arg]  # pyright: ignore
+    def bare(ctx: RunContextWrapper, x: int) -> None: ...  # type: ignore[type-arg]
     def annotated(ctx: Annotated[ToolContext[Any], "the run"], x: int) -> None: ...
 
     for func in (run, tool, bare, annotated):
@@ -194,19 +196,19 @@ def test_the_context_anywhere_else_is_a_user_error() -> None:
     def keyword(*, ctx: ToolContext[Any]) -> None: ...
 
     for func in (second, keyword):
-        with pytest.raises(UserError, match="parameter 'ctx' takes the run context.*first positional parameter"):
+        with pytest.raises(UserError, match=r"parameter 'ctx' takes the run context.*first positional parameter"):
             function_schema(func)
 
 
 def test_a_context_class_known_only_to_type_checkers_is_found() -> None:
-    def tool(ctx: Renamed, x: int) -> None: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+    def tool(ctx: Renamed, x: int) -> None: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     namespace: dict[str, Any] = {"__name__": "elsewhere"}
     code = "from __future__ import annotations\ndef tool(ctx: ToolContext[str], x: int): ..."
     exec(compile(code, "elsewhere", "exec"), namespace)
     assert function_schema(namespace["tool"]).takes_context
     with pytest.raises(
-        UserError, match="tool 'tool': parameter 'ctx' has the annotation 'Renamed'.*cannot be resolved"
+        UserError, match=r"tool 'tool': parameter 'ctx' has the annotation 'Renamed'.*cannot be resolved"
     ):
         function_schema(tool)
 
@@ -292,11 +294,11 @@ def test_a_wrapped_function_is_seen_through() -> None:
 
 
 def test_a_parameter_without_annotation_takes_anything() -> None:
-    def tool(x, y: object, z: Any):  # type: ignore[no-untyped-def]  # pyright: ignore
-        return x, y, z  # pyright: ignore
+    def tool(x, y: object, z: Any):  # type: ignore[no-untyped-def]
+        return x, y, z
 
-    assert call(tool, '{"x": [1], "y": {"a": null}, "z": 1.5}') == ([1], {"a": None}, 1.5)  # pyright: ignore
-    assert function_schema(tool).params_json_schema["properties"] == {"x": {}, "y": {}, "z": {}}  # pyright: ignore
+    assert call(tool, '{"x": [1], "y": {"a": null}, "z": 1.5}') == ([1], {"a": None}, 1.5)
+    assert function_schema(tool).params_json_schema["properties"] == {"x": {}, "y": {}, "z": {}}
 
 
 def test_texts_and_limits_of_annotations() -> None:
@@ -305,7 +307,7 @@ def test_texts_and_limits_of_annotations() -> None:
         b: Annotated[int, Meta(ge=1, description="meta")],
         c: Annotated[str, pydantic.Field(min_length=2, description="field")] = "xx",
         d: int = pydantic.Field(3, le=5, description="default field"),
-        e: list[int] = pydantic.Field(default_factory=list),
+        e: list[int] = pydantic.Field(default_factory=list),  # noqa: B008 - how pydantic writes it
         f: int = pydantic.Field(..., description="required"),
     ) -> Any:
         """Do it.
@@ -354,7 +356,7 @@ def test_a_type_without_a_strict_schema_names_tool_parameter_type_and_remedy() -
 
 def test_what_is_no_function_is_a_user_error() -> None:
     with pytest.raises(UserError, match="a tool must be a function or another callable, got 3"):
-        function_schema(3)  # type: ignore[arg-type]  # pyright: ignore
+        function_schema(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(UserError, match="has no signature that Python can read"):
         function_schema(type)
 

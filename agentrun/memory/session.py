@@ -1,0 +1,69 @@
+"""The seam to stored conversations."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from agentrun._responses import TResponseInputItem
+    from agentrun._settings import SessionSettings
+
+__all__ = ["Session", "SessionABC"]
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A conversation that outlives a run. Structural: any object with these members will do.
+
+    A run reads once, before its first turn, and writes whole turns: calls and outputs together, in one `add_items`.
+
+    Source: sessions, `Session`.
+    """
+
+    session_id: str
+    """What keeps this conversation apart from the others in its store; runs on one id wait for each other."""
+    session_settings: SessionSettings | None
+    """How much a run reads; a run's own `session_settings` win."""
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the newest `limit` items, oldest first; all of them for None."""
+        ...
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Append `items` in order, all or none. On cancel they are stored whole or not at all."""
+        ...
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the newest item out and return it; None when there is none."""
+        ...
+
+    async def clear_session(self) -> None:
+        """Delete every item of the conversation."""
+        ...
+
+
+class SessionABC(abc.ABC):
+    """A base class for sessions, for those who rather derive.
+
+    Source: sessions, `SessionABC`.
+    """
+
+    session_id: str
+    session_settings: SessionSettings | None = None
+
+    @abc.abstractmethod
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the newest `limit` items, oldest first; all of them for None."""
+
+    @abc.abstractmethod
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Append `items` in order, all or none. On cancel they are stored whole or not at all."""
+
+    @abc.abstractmethod
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the newest item out and return it; None when there is none."""
+
+    @abc.abstractmethod
+    async def clear_session(self) -> None:
+        """Delete every item of the conversation."""
