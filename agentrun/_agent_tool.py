@@ -248,20 +248,22 @@ class _AgentToolBody:
         limit = self.options.max_pending_events
         failure: Exception | None = None
         async with Runner.run_streamed(self.agent, nested_input, **self._how(wrapper, context)) as result:
-            # The handler's task closes `events`, the loop over the run's events closes `send_events`.
+            # The loop over the run's events closes `send_events`. `events` is closed here: a task that is cancelled
+            # before its first step closes nothing.
             send_events, events = anyio.create_memory_object_stream[AgentToolStreamEvent](
                 math.inf if limit is None else limit
             )
             try:
-                async with anyio.create_task_group() as nursery:
-                    nursery.start_soon(self._tell, events, on_stream, name=f"on_stream of {self.name}")
-                    try:
-                        await self._forward(result, send_events, context)
-                    except AgentToolStreamOverflowError as exc:
-                        failure = exc
-                        nursery.cancel_scope.cancel(f"the on_stream handler of {self.name} fell behind")
-                    except Exception as exc:  # noqa: BLE001 - raised below, once the handler knows what came before it
-                        failure = exc
+                with events:
+                    async with anyio.create_task_group() as nursery:
+                        nursery.start_soon(self._tell, events, on_stream, name=f"on_stream of {self.name}")
+                        try:
+                            await self._forward(result, send_events, context)
+                        except AgentToolStreamOverflowError as exc:
+                            failure = exc
+                            nursery.cancel_scope.cancel(f"the on_stream handler of {self.name} fell behind")
+                        except Exception as exc:  # noqa: BLE001 - raised below, once the handler knows what came before
+                            failure = exc
             except BaseExceptionGroup as group:
                 raise first_error(group) from None
             if failure is not None:
@@ -292,14 +294,13 @@ class _AgentToolBody:
         events: MemoryObjectReceiveStream[AgentToolStreamEvent],
         on_stream: Callable[[AgentToolStreamEvent], MaybeAwaitable[None]],
     ) -> None:
-        with events:
-            async for event in events:
-                try:
-                    outcome = on_stream(event)
-                    if inspect.isawaitable(outcome):
-                        await outcome
-                except Exception:  # boundary: watching a run must not change what comes of it
-                    log.exception("the on_stream handler of agent tool %r failed; the run goes on", self.name)
+        async for event in events:
+            try:
+                outcome = on_stream(event)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception:  # boundary: watching a run must not change what comes of it
+                log.exception("the on_stream handler of agent tool %r failed; the run goes on", self.name)
 
     async def _output(self, result: RunResult | RunResultStreaming) -> Any:
         """Return the tool's output: what the extractor makes, the final output, or the last thing the run said."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agentrun.models.interface import Model, ModelProvider
 
 GuardrailGate = Literal["tools", "output", "off"]
+SessionBusyPolicy = Literal["wait", "reject"]
 ToolNotFoundBehavior = Literal["raise_error", "return_error_to_model"]
 ToolNameCollisionPolicy = Literal["warn", "error"]
 
@@ -187,6 +188,8 @@ class RunConfig:
     """The deadlines of the run."""
     event_buffer: int = attrs.field(default=256, validator=_event_buffer, kw_only=True)
     """How many events a stream holds for a slow consumer before the model is slowed down."""
+    session_busy: SessionBusyPolicy = attrs.field(default="wait", validator=_one_of("wait", "reject"), kw_only=True)
+    """What a run does while another one holds its session: queue, or raise `SessionBusy`."""
 
     @classmethod
     def coerce(cls, value: RunConfig | Mapping[str, Any] | None) -> RunConfig:

@@ -153,16 +153,19 @@ class MaxTurnsExceeded(AgentsException):
         self.message = message
 
 
-class RunTimeoutError(AgentsException, TimeoutError):
-    """A whole run, or one turn of it, passed the deadline set in `Timeouts`."""
+_LEVELS = {"run": "run", "turn": "turn", "save": "session write"}
 
-    limit: Literal["run", "turn"]
+
+class RunTimeoutError(AgentsException, TimeoutError):
+    """A whole run, one turn of it, or one write to its session passed the deadline set in `Timeouts`."""
+
+    limit: Literal["run", "turn", "save"]
     """Which deadline passed."""
     seconds: float
     """How long it was."""
 
-    def __init__(self, limit: Literal["run", "turn"], seconds: float) -> None:
-        super().__init__(f"the {limit} ran past {seconds:g} s; raise Timeouts.{limit} or make the work shorter")
+    def __init__(self, limit: Literal["run", "turn", "save"], seconds: float) -> None:
+        super().__init__(f"the {_LEVELS[limit]} ran past {seconds:g} s; raise Timeouts.{limit} or make the work shorter")
         self.limit = limit
         self.seconds = seconds
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
 
-_CALL_OF_OUTPUT = {
+OUTPUT_OF = {
     "function_call_output": "function_call",
     "custom_tool_call_output": "custom_tool_call",
     "computer_call_output": "computer_call",
@@ -18,7 +18,8 @@ _CALL_OF_OUTPUT = {
 }
 """The type of call each type of output answers; a call of one of these types needs an output before the next request."""
 
-_NEEDS_OUTPUT = frozenset(_CALL_OF_OUTPUT.values())
+NEEDS_OUTPUT = frozenset(OUTPUT_OF.values())
+"""The types of call that have to be answered on this side."""
 
 
 def identity(item: TResponseInputItem) -> tuple[Any, Any] | None:
@@ -55,9 +56,9 @@ class History:
                 self._drop(self._at[key])
             self._at[key] = len(self._items)
         kind = item.get("type")
-        if kind in _NEEDS_OUTPUT:
+        if kind in NEEDS_OUTPUT:
             self._open[item.get("call_id")] = len(self._items)
-        elif kind in _CALL_OF_OUTPUT:
+        elif kind in OUTPUT_OF:
             self._open.pop(item.get("call_id"), None)
         self._items.append(item)
 

@@ -45,7 +45,7 @@ class Runner:
     async def run(
         cls,
         starting_agent: Agent[TContext],
-        input: str | list[TResponseInputItem] | RunState[TContext],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem] | RunState[TContext],
         *,
         context: TContext | RunContextWrapper[TContext] | None = None,
         max_turns: int | None = DEFAULT_MAX_TURNS,
@@ -109,7 +109,7 @@ class Runner:
     def run_sync(
         cls,
         starting_agent: Agent[TContext],
-        input: str | list[TResponseInputItem] | RunState[TContext],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem] | RunState[TContext],
         *,
         context: TContext | RunContextWrapper[TContext] | None = None,
         max_turns: int | None = DEFAULT_MAX_TURNS,
@@ -176,7 +176,7 @@ class Runner:
     def run_streamed(
         cls,
         starting_agent: Agent[TContext],
-        input: str | list[TResponseInputItem] | RunState[TContext],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem] | RunState[TContext],
         context: TContext | RunContextWrapper[TContext] | None = None,
         max_turns: int | None = DEFAULT_MAX_TURNS,
         hooks: RunHooks[TContext] | None = None,

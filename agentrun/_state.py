@@ -94,6 +94,8 @@ class RunState(Generic[TContext]):
     """What went wrong without failing the run: a cleanup that was cut short, a thread that was abandoned."""
     unsent: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
     """With a conversation kept by the provider: what it has not been sent yet; None before the first request."""
+    input_stored: bool = attrs.field(init=False, default=False)
+    """Whether the session has the input, so that a resumed run neither reads nor writes it again."""
     reasoning_item_id_policy: ReasoningItemIdPolicy | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -248,6 +250,7 @@ _SHARED = (
     "current_turn",
     "final_output",
     "is_finished",
+    "input_stored",
     "reasoning_item_id_policy",
 )
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+import typing_extensions
 
 from agentrun._docstrings import Docstring, DocstringStyle, parse_docstring
 from agentrun._exceptions import UserError
@@ -48,6 +49,10 @@ __all__ = [
 ]
 
 _Kind = inspect.Parameter
+# Python 3.14 evaluates annotations when they are read, and would fail on names that only type checkers know.
+_FORWARD_REFERENCES: dict[str, Any] = (
+    {"annotation_format": typing_extensions.Format.FORWARDREF} if sys.version_info >= (3, 14) else {}
+)
 _POSITIONAL = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
 
 
@@ -303,7 +308,7 @@ def _docstring_of(func: Any) -> str | None:
 
 def _signature_of(func: Any, name: str) -> inspect.Signature:
     try:
-        return inspect.signature(func)
+        return inspect.signature(func, **_FORWARD_REFERENCES)
     except (TypeError, ValueError) as exc:
         raise UserError(
             f"tool {name!r}: {func!r} has no signature that Python can read; wrap it in a function"

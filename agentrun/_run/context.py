@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from agentrun._guardrail import InputGuardrail
     from agentrun._handoff import Handoff
     from agentrun._items import RunItem
-    from agentrun._state import RunState
-    from agentrun._tool import FunctionTool, Tool
-    from agentrun.agent_output import AgentOutputSchemaBase
-    from agentrun.memory import Session
-    from agentrun.models.interface import Model
+    from agentrun._responses import TResponseInputItem
     from agentrun._run.announce import Announcer
     from agentrun._run.reply import Plan
     from agentrun._run.scope import RunScope
     from agentrun._run.sink import NullSink, StreamSink
     from agentrun._run.tools import Outcome
+    from agentrun._state import RunState
+    from agentrun._tool import FunctionTool, Tool
+    from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.memory import Session
+    from agentrun.models.interface import Model
 
 
 @attrs.define(eq=False)
@@ -92,10 +93,12 @@ class Run:
     """The place of each failed call's exception in call order, by the exception's identity."""
     collisions_noted: set[str] = attrs.field(factory=set)
     """The names of which it was said already that two tools have them."""
+    session_input: list[TResponseInputItem] | None = None
+    """What of the input the session is to store; None for all of it."""
     output: Any = None
     """The final output, from when it is there until it is accepted."""
-    tool_made_output: bool = False
-    """Whether a tool made it, and not a message."""
+    output_makers: list[Outcome] = attrs.field(factory=list)
+    """The calls whose output it is; empty when a message or a handler made it."""
     answer_missing: bool = False
     """Whether a structured agent's reply had no text at all."""
     error: Exception | None = None

@@ -18,15 +18,15 @@ from agentrun._exceptions import (
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelRefusalError,
+    OutputGuardrailTripwireTriggered,
     RunTimeoutError,
     UserError,
 )
 from agentrun._items import MessageOutputItem
 from agentrun._responses import ResponseOutputMessage, ResponseOutputText
-from agentrun._tool import ToolsToFinalOutputResult
 from agentrun._run import sessions
 from agentrun._run.context import Gate, Run, Turn
-from agentrun._run.errors import ask_handler, output_as_text
+from agentrun._run.errors import ask_handler, output_as_text, withhold_output
 from agentrun._run.guards import check_blocking_input, check_output, input_asks, open_gate, start_judges, take_verdicts
 from agentrun._run.handover import hand_over
 from agentrun._run.leave import noted, one_exception
@@ -36,9 +36,10 @@ from agentrun._run.record import record_finished_calls, record_turn
 from agentrun._run.reply import answer_text, refusal_text, take_apart
 from agentrun._run.resume import rebuild_turn
 from agentrun._run.tools import items_of, run_calls
+from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
-    from agentrun._guardrail import InputGuardrailResult
+    from agentrun._run.tools import Outcome
 
 
 async def drive(run: Run) -> Decision:
@@ -242,20 +243,19 @@ async def _tool_answer(run: Run) -> bool:
     behavior: Any = run.agent.tool_use_behavior
     if behavior == "run_llm_again":
         return False
-    results = [
-        outcome.result() for outcome in run.turn.outcomes if outcome is not None and outcome.call.tool is not None
-    ]
-    if not results:
+    outcomes = [outcome for outcome in run.turn.outcomes if outcome is not None and outcome.call.tool is not None]
+    if not outcomes:
         return False
     if behavior == "stop_on_first_tool":
-        return _take_tool_output(run, results[0].output)
+        return _take_tool_output(run, outcomes[:1], outcomes[0].output)
     if isinstance(behavior, dict):
         names = cast("dict[str, Any]", behavior).get("stop_at_tool_names", [])
-        for result in results:
-            if result.tool.name in names or result.tool.qualified_name in names:
-                return _take_tool_output(run, result.output)
+        for outcome in outcomes:
+            tool = outcome.call.tool
+            if tool is not None and (tool.name in names or tool.qualified_name in names):
+                return _take_tool_output(run, [outcome], outcome.output)
         return False
-    verdict = behavior(run.state.context, results)
+    verdict = behavior(run.state.context, [outcome.result() for outcome in outcomes])
     if inspect.isawaitable(verdict):
         verdict = await verdict
     if not isinstance(verdict, ToolsToFinalOutputResult):
@@ -263,13 +263,13 @@ async def _tool_answer(run: Run) -> bool:
             f"the tool_use_behavior function of agent {run.agent.name!r} returned {verdict!r}, "
             "expected a ToolsToFinalOutputResult"
         )
-    return _take_tool_output(run, verdict.final_output) if verdict.is_final_output else False
+    return verdict.is_final_output and _take_tool_output(run, outcomes, verdict.final_output)
 
 
-def _take_tool_output(run: Run, output: Any) -> bool:
+def _take_tool_output(run: Run, makers: list[Outcome], output: Any) -> bool:
     schema = run.agent.compiled_output()
     run.output = str(output) if schema is None or schema.is_plain_text() else output
-    run.tool_made_output = True
+    run.output_makers = makers
     return True
 
 
@@ -283,8 +283,7 @@ async def _ask_handler(run: Run) -> Event:
     answer = await ask_handler(run, error)
     if answer is None:
         if run.answer_missing:
-            record_turn(run)
-            await sessions.write_turn(run)
+            await _keep_turn(run)
             return Event.NOT_RECOVERED
         raise error
     run.output = answer.final_output
@@ -312,7 +311,17 @@ async def _check_output(run: Run) -> Event:
     """
     state = run.state
     await run.announce.agent_end(state.context, run.agent, run.output)
-    await check_output(run, run.output)
+    try:
+        await check_output(run, run.output)
+    except OutputGuardrailTripwireTriggered as exc:
+        # A rejected message is dropped; a tool has run, so that its call stays, without what it returned.
+        if run.output_makers:
+            await withhold_output(run, exc.guardrail_result.guardrail.get_name())
+            await _keep_turn(run)
+        raise
+    except Exception:
+        await _keep_turn(run)
+        raise
     record_turn(run)
     state.final_output = run.output
     state.is_finished = True
@@ -320,12 +329,17 @@ async def _check_output(run: Run) -> Event:
     return Event.ACCEPTED
 
 
+async def _keep_turn(run: Run) -> None:
+    """Record the turn in flight and store it."""
+    record_turn(run)
+    await sessions.write_turn(run)
+
+
 async def _finish_turn(run: Run, decision: Decision) -> None:
     """Record a turn that is over and write it to the session; the last one waits for its output to be accepted."""
     if decision in (Decision.CHECK_OUTPUT, Decision.HAND_OVER, Decision.ASK_HANDLER):
         return
-    record_turn(run)
-    await sessions.write_turn(run)
+    await _keep_turn(run)
 
 
 PERFORM: dict[Decision, Callable[[Run], Awaitable[Event]]] = {

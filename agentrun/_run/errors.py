@@ -7,8 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from agentrun._config import RunErrorData, RunErrorHandlerInput, RunErrorHandlerResult
+from agentrun._config import (
+    OutputGuardrailBlockedMessageArgs,
+    RunErrorData,
+    RunErrorHandlerInput,
+    RunErrorHandlerResult,
+)
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
+from agentrun._items import ToolCallOutputItem
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -90,6 +96,29 @@ def _fitting(agent: Agent[Any], kind: str, output: Any) -> Any:
             f"the {kind} handler returned {output!r}, which does not fit the output type {schema.name()} "
             f"of agent {agent.name!r}: {exc}"
         ) from exc
+
+
+WITHHELD = "Output withheld by an output guardrail."
+"""What stands in the record for the output of a tool that a guardrail rejected."""
+
+
+async def withhold_output(run: Run, guardrail_name: str) -> None:
+    """Replace the outputs that made a rejected final output by a text that says so.
+
+    Source: guardrails, "Output guardrails".
+    """
+    config = run.spec.config
+    blocked: Any = config.output_guardrail_blocked_message
+    if callable(blocked):
+        blocked = blocked(OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context))
+        if inspect.isawaitable(blocked):
+            blocked = await blocked
+    text = blocked if isinstance(blocked, str) else WITHHELD
+    for outcome in run.output_makers:
+        item = outcome.item
+        if item is not None:
+            raw = {**item.raw_item, "output": text}
+            outcome.item = ToolCallOutputItem(run.agent, raw, text, tool_origin=item.tool_origin)
 
 
 def output_as_text(agent: Agent[Any], output: Any) -> str:

@@ -15,8 +15,8 @@ from agentrun._run.sink import StreamSink
 
 if TYPE_CHECKING:
     from agentrun._events import StreamEvent
-    from agentrun._state import RunState
     from agentrun._run.context import Run
+    from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
 

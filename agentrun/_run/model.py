@@ -18,20 +18,19 @@ from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserErro
 from agentrun._items import ModelResponse
 from agentrun._responses import Response
 from agentrun._retry import ModelRetryAdviceRequest, RetryDecision, RetryPolicyContext, evaluate_policy, normalize_error
-from agentrun._usage import RequestUsage, Usage
-from agentrun.models.interface import Model, ModelTracing
 from agentrun._run.context import Offer
 from agentrun._run.reply import shown, whole_items
+from agentrun._usage import RequestUsage, Usage
+from agentrun.models.interface import Model, ModelTracing
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._exceptions import ModelLimitName
     from agentrun._handoff import Handoff
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._run.context import Run
     from agentrun._settings import ModelSettings
     from agentrun._tool import FunctionTool, Tool
-    from agentrun.agent_output import AgentOutputSchemaBase
-    from agentrun._run.context import Run
 
 log = logging.getLogger("agentrun")
 
@@ -272,7 +271,7 @@ def _backoff(settings: Any, attempt: int) -> float:
     factor = given.multiplier if given is not None and given.multiplier is not None else 2.0
     jitter = given.jitter if given is not None and given.jitter is not None else True
     delay = min(most, first * factor ** (attempt - 1))
-    return delay * random.uniform(0.875, 1.125) if jitter else delay  # noqa: S311 - no secret
+    return delay * random.uniform(0.875, 1.125) if jitter else delay
 
 
 class Attempt:

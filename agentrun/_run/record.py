@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from agentrun._items import RunItem, ToolCallOutputItem
-from agentrun._state import PendingTurn
 from agentrun._run.tools import items_of
+from agentrun._state import PendingTurn
 
 if TYPE_CHECKING:
     from agentrun._run.context import Run

@@ -28,6 +28,8 @@ from agentrun._guardrail import (
     ToolOutputGuardrailResult,
 )
 from agentrun._items import RunItem, ToolApprovalItem, ToolCallOutputItem
+from agentrun._run.edge import CancelledOnce
+from agentrun._run.reply import PlannedCall, qualified_name, shown
 from agentrun._tool import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
     FunctionTool,
@@ -38,8 +40,6 @@ from agentrun._tool import (
     tool_error_message,
     tool_output_to_wire,
 )
-from agentrun._run.edge import CancelledOnce
-from agentrun._run.reply import PlannedCall, qualified_name, shown
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream

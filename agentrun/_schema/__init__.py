@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentrun._exceptions import UserError
 from agentrun._json import StructureError, parse_json
 from agentrun._schema import classes, limits, models, values
 from agentrun._schema.classes import own_docstring
@@ -91,7 +92,13 @@ def compile_type(
         UserError: the schema cannot be strict.
     """
     compiler = Compiler(_RULES, extra, lookup or {})
-    return compiler.finish(tp, compiler.node(tp, ""), title, strict=strict)
+    try:
+        node = compiler.node(tp, "")
+    except RecursionError:
+        raise NoSchemaError(
+            tp, "", "it holds ever new types, such as a Box[T] inside that needs a Box[list[T]]"
+        ) from None
+    return compiler.finish(tp, node, title, strict=strict)
 
 
 def compile_fields(
@@ -109,7 +116,11 @@ def compile_fields(
         UserError: the schema cannot be strict.
     """
     compiler = Compiler(_RULES, extra, lookup or {})
-    return compiler.finish(dict, compiler.object_node(fields, as_is, "object", ""), title, strict=strict)
+    try:
+        node = compiler.object_node(fields, as_is, "object", "")
+    except RecursionError:
+        raise UserError(f"{title}: a type holds ever new types, such as a Box[T] that needs a Box[list[T]]") from None
+    return compiler.finish(dict, node, title, strict=strict)
 
 
 def json_schema(tp: Any, *, strict: bool = True) -> JsonSchema:

@@ -71,14 +71,17 @@ def _described(tp: Any) -> str | None:
 def _resolved_fields(compiler: Compiler, tp: Any, cls: type[Any]) -> dict[str, Any]:
     """Return the annotations of a class with its type variables replaced, those of generic bases included."""
     variables = _variables_by_class(tp)
-    owners = {
-        name: base for base in reversed(getattr(cls, "__mro__", (cls,))) for name in inspect.get_annotations(base)
-    }
+    owners = {name: base for base in reversed(getattr(cls, "__mro__", (cls,))) for name in _annotations(base)}
     merged = {variable: value for table in reversed(variables.values()) for variable, value in table.items()}
     return {
         name: substitute(hint, variables.get(owners.get(name, cls), merged) or merged)
         for name, hint in compiler.hints(cls).items()
     }
+
+
+def _annotations(cls: Any) -> dict[str, Any]:
+    """Return the annotations a class makes itself; what cannot be resolved stays a forward reference."""
+    return typing_extensions.get_annotations(cls, format=typing_extensions.Format.FORWARDREF)
 
 
 def _variables_by_class(tp: Any) -> dict[Any, dict[Any, Any]]:

@@ -185,8 +185,6 @@ class Compiler:
     @property
     def refusing(self) -> Compiler:
         """A compiler for the same types that refuses undeclared keys."""
-        if self.extra == "forbid":
-            return self
         if self._refusing is None:
             self._refusing = Compiler(self._rules, "forbid", self._lookup)
         return self._refusing
@@ -403,7 +401,7 @@ def _property_schema(schema: JsonSchema, field: FieldSpec) -> JsonSchema:
     if field.description:
         schema["description"] = field.description
     if field.default is not MISSING:
-        with contextlib.suppress(TypeError):  # a default without a JSON form is the function's own business
+        with contextlib.suppress(TypeError, ValueError):  # a default without a JSON form is the function's own business
             schema["default"] = _plain(field.default)
     return schema
 
@@ -416,6 +414,7 @@ def _tag_values(schema: JsonSchema) -> frozenset[str]:
 def _plain(value: Any) -> Any:
     """Return a default as JSON, or raise TypeError."""
     cls: Any = value.__class__
+    members: Any = value
     match value:
         case enum.Enum():
             return _plain(value.value)
@@ -428,9 +427,9 @@ def _plain(value: Any) -> Any:
         case uuid.UUID() | decimal.Decimal() | pathlib.PurePath():
             return str(value)
         case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in typing.cast("Iterable[Any]", value)]
-        case dict() if all(isinstance(key, str) for key in typing.cast("dict[Any, Any]", value)):
-            return {key: _plain(item) for key, item in typing.cast("dict[str, Any]", value).items()}
+            return [_plain(item) for item in members]
+        case dict() if all(isinstance(key, str) for key in members):
+            return {key: _plain(item) for key, item in members.items()}
         case _:
             pass
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
