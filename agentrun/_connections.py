@@ -34,7 +34,7 @@ from agentrun._exceptions import UserError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["CLOSE_SECONDS", "Connections", "Family", "Slot", "connections_here", "family_of", "own_family"]
+__all__ = ["CLOSE_SECONDS", "Connections", "Family", "Slot", "connections_here", "family_of", "own_family", "proxy_for"]
 
 CLOSE_SECONDS = 2.0
 """Closing one connection under a shield; protects a cancel from a TLS peer that says no goodbye."""
@@ -119,7 +119,7 @@ class Connections:
         if slots:
             return slots.pop()
         if origin not in self.proxies:
-            self.proxies[origin] = _proxy_for(origin)
+            self.proxies[origin] = proxy_for(origin)
         proxy = self.proxies[origin]
         secure = origin.startswith("https:") or (proxy is not None and not proxy.startswith("http:"))
         context = await anyio.to_thread.run_sync(_shared_context) if secure else _bare_context()
@@ -204,7 +204,7 @@ def _bare_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _proxy_for(origin: str) -> str | None:
+def proxy_for(origin: str) -> str | None:
     """Return the proxy that the environment names for `origin`, as httpx would find it."""
     from urllib.request import getproxies, proxy_bypass
 
