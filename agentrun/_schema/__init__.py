@@ -95,9 +95,7 @@ def compile_type(
     try:
         node = compiler.node(tp, "")
     except RecursionError:
-        raise NoSchemaError(
-            tp, "", "it holds ever new types, such as a Box[T] inside that needs a Box[list[T]]"
-        ) from None
+        raise NoSchemaError(tp, "", "it holds ever new types, as Box[T] with a Box[list[T]] inside") from None
     return compiler.finish(tp, node, title, strict=strict)
 
 
@@ -119,7 +117,7 @@ def compile_fields(
     try:
         node = compiler.object_node(fields, as_is, "object", "")
     except RecursionError:
-        raise UserError(f"{title}: a type holds ever new types, such as a Box[T] that needs a Box[list[T]]") from None
+        raise UserError(f"{title}: a type holds ever new types, as Box[T] with a Box[list[T]] inside") from None
     return compiler.finish(dict, node, title, strict=strict)
 
 

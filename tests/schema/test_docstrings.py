@@ -138,6 +138,13 @@ def test_the_style_with_the_most_marks_wins_and_ties_go_sphinx_numpy_google(text
     assert detect_style(text) == style
 
 
+def test_lines_that_describe_no_parameter_are_left_out() -> None:
+    assert parse_docstring("Args:\n    what this is\n    x: the x\n    (y): odd").params == {"x": "the x"}
+    assert parse_docstring("D.\n\nParameters\n----------\n...\n    odd\nx : int\n    the x").params == {"x": "the x"}
+    assert parse_docstring("Do.\n\nParameters\n----------\n").params == {}
+    assert parse_docstring("Do.\n\nArgs:\n\n    x: the x\n\nRaises:\n").params == {"x": "the x"}
+
+
 def test_the_style_can_be_forced() -> None:
     text = "Do it.\n\nArgs:\n    x: google\n\n:param x: sphinx"
     assert parse_docstring(text, "google").params == {"x": "google"}

@@ -181,7 +181,7 @@ def test_star_parameters_in_a_strict_schema() -> None:
 def test_the_context_parameter_is_hidden() -> None:
     def run(ctx: RunContextWrapper[str], x: int) -> None: ...
     def tool(ctx: ToolContext[Any], x: int) -> None: ...
-    def bare(ctx: RunContextWrapper, x: int) -> None: ...  # type: ignore[type-arg]
+    def bare(ctx: RunContextWrapper, x: int) -> None: ...
     def annotated(ctx: Annotated[ToolContext[Any], "the run"], x: int) -> None: ...
 
     for func in (run, tool, bare, annotated):
@@ -268,9 +268,8 @@ def test_methods_callable_objects_partials_and_async_functions() -> None:
     assert call(shop.sell, '{"thing": "tea"}') == "sold tea"
     assert call(shop.kind, '{"of": "tea"}') == "tea"
     assert call(shop, '{"price": 3}') == 3
-    assert [
-        (schema.name, schema.description) for schema in map(function_schema, (shop.sell, shop, Silent(), later))
-    ] == [
+    tools: list[Any] = [shop.sell, shop, Silent(), later]
+    assert [(schema.name, schema.description) for schema in map(function_schema, tools)] == [
         ("sell", "Sell it."),
         ("Shop", "Sells things."),
         ("Silent", "Say nothing."),
@@ -339,7 +338,8 @@ def test_a_type_without_a_schema_names_tool_parameter_type_and_remedy() -> None:
         function_schema(tool)
     assert caught.value.message == (
         "tool 'tool': parameter 'y' (at 'y[]') has the type complex, which has no JSON schema; use builtins, Literal, "
-        "enums, unions, list, dict, tuple, TypedDict, dataclasses, attrs classes or pydantic models, or annotate it as Any"
+        "enums, unions, list, dict, tuple, TypedDict, dataclasses, attrs classes or pydantic models, or annotate it as "
+        "Any"
     )
 
 
@@ -352,6 +352,36 @@ def test_a_type_without_a_strict_schema_names_tool_parameter_type_and_remedy() -
     ):
         function_schema(tool)
     assert call(tool, '{"x": 1, "y": {"a": 2}}', strict_json_schema=False) is None
+
+
+def test_a_schema_that_is_too_deep_names_the_tool() -> None:
+    deep: Any = int
+    for _ in range(120):
+        deep = list.__class_getitem__(deep)
+
+    def tool(x: Any) -> None: ...
+
+    tool.__annotations__["x"] = deep
+    with pytest.raises(UserError, match=r"tool 'tool': parameter 'x' has the type list.*nested deeper than 100 levels"):
+        function_schema(tool)
+
+
+def test_a_schema_that_is_only_too_large_as_a_whole_names_the_tool() -> None:
+    examples = pydantic.WithJsonSchema({"type": "integer", "examples": [[] for _ in range(60_000)]})
+
+    def tool(x: Annotated[int, examples], y: Annotated[int, examples]) -> None: ...
+
+    with pytest.raises(UserError, match="tool 'tool': the JSON schema has more than 100000 nodes"):
+        function_schema(tool)
+
+
+def test_a_variable_of_the_enclosing_function_that_has_no_value_yet_is_no_trouble() -> None:
+    def tool(x: int) -> int:
+        return later + x
+
+    assert function_schema(tool).params_json_schema["required"] == ["x"]
+    later = 1
+    assert call(tool, '{"x": 1}') == 2
 
 
 def test_what_is_no_function_is_a_user_error() -> None:

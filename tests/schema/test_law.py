@@ -1,6 +1,6 @@
 """Schema and structuring do not drift: what the schema accepts structures, and what it refuses does not.
 
-The judge is jsonschema, with one word made stricter: 1.0 is no integer (see `_schema`, and the differences in the docs).
+The judge is jsonschema, with one word made stricter: 1.0 is no integer.
 """
 
 # Basic, because values here are JSON of any shape, and jsonschema has no types of its own.

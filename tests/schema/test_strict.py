@@ -47,6 +47,7 @@ def field(schema: Any, **root: Any) -> Any:
         ({"allOf": [{"description": "in"}], "description": "out"}, {"description": "out"}),
         ({"allOf": [POINT, {"minProperties": 1}]}, {"allOf": [STRICT_POINT, {"minProperties": 1}]}),
         ({"not": POINT}, {"not": POINT}),
+        ({"anyOf": [True, {"type": "null"}]}, {"anyOf": [True, {"type": "null"}]}),
     ],
 )
 def test_what_becomes_of_a_property(given: Any, strict: Any) -> None:

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 import attrs
 import pydantic
 import pytest
+import typing_extensions
 
 from agentrun import _json as json_text
 from agentrun._exceptions import UserError
@@ -38,6 +39,11 @@ class Address:
 
 
 @dataclasses.dataclass
+class Plain:
+    a: int
+
+
+@dataclasses.dataclass
 class Order:
     """An order.
 
@@ -48,6 +54,16 @@ class Order:
     to: Address
     items: list[int]
     color: Color = Color.RED
+
+
+Tree = typing_extensions.TypeAliasType("Tree", "list[Tree] | None")
+NOWHERE: Any = "list[Nowhere]"
+Lost = typing_extensions.TypeAliasType("Lost", NOWHERE)
+
+
+@dataclasses.dataclass
+class Grow(Generic[T]):
+    inner: Grow[list[T]] | None = None
 
 
 class Cat(TypedDict):
@@ -88,6 +104,7 @@ def faults(tp: Any, value: object, **options: Any) -> list[str]:
         (dict[str, int], {"a b": "x"}, '$["a b"]: expected integer, got string "x"'),
         (dict[int, int], {"x": 1}, '$.x: expected integer in a string, got string "x"'),
         (tuple[int, str], [1], "$: expected array of 2 items, got array of 1 item"),
+        (tuple[int, str], [1, 2], "$[1]: expected string, got integer 2"),
         (set[Any], [[]], "$: expected array of values other than arrays and objects, got array of 1 item"),
         (Literal["a", 1], True, '$: expected one of "a", 1, got boolean true'),
         (Literal["a"], [], '$: expected "a", got array of 0 items'),
@@ -155,17 +172,87 @@ def test_faults_of_arguments_name_the_argument() -> None:
     fields = compile_fields("f_args", [FieldSpec("limit", int), FieldSpec("order", Order, required=False)])
     with pytest.raises(StructureError) as caught:
         fields.structure({"limit": "ten", "order": {"to": {"street": 1}, "items": []}}, root="argument")
-    assert str(caught.value) == (
-        'argument `limit`: expected integer, got string "ten"\nargument `order.to.street`: expected string, got integer 1'
-    )
+    assert caught.value.faults == [
+        'argument `limit`: expected integer, got string "ten"',
+        "argument `order.to.street`: expected string, got integer 1",
+    ]
     with pytest.raises(StructureError, match="arguments: expected object, got array of 0 items"):
         fields.structure([], root="argument")
+
+
+def test_values_that_are_no_json_are_told_by_their_type() -> None:
+    (told,) = faults(int, {1, 2})
+    assert told == "$: expected integer, got set {1, 2}"
+
+
+def test_a_value_nested_without_end_is_a_fault() -> None:
+    value: Any = None
+    for _ in range(20_000):
+        value = [value]
+    assert faults(Tree, value) == ["$: nested too deep"]
+
+
+def test_a_type_that_holds_ever_new_types_is_a_user_error() -> None:
+    with pytest.raises(UserError, match=r"Grow\[int\] has no JSON schema: it holds ever new types"):
+        compile_type(Grow[int])
+    with pytest.raises(UserError, match="a type holds ever new types"):
+        compile_fields("f_args", [FieldSpec("x", Grow[int])])
+
+
+def test_type_variables_stand_for_their_default_constraints_or_bound() -> None:
+    free = TypeVar("free")
+    bound = TypeVar("bound", bound=int)
+    chosen = TypeVar("chosen", int, str)
+    defaulted = typing_extensions.TypeVar("defaulted", default=bool)
+    assert [json_schema(variable) for variable in (free, bound, chosen, defaulted)] == [
+        {},
+        {"type": "integer"},
+        {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        {"type": "boolean"},
+    ]
+
+
+def test_markers_around_a_field_are_seen_through() -> None:
+    class Marked(TypedDict):
+        a: typing_extensions.ReadOnly[int]
+        b: typing_extensions.NotRequired[typing_extensions.ReadOnly[str]]
+
+    @dataclasses.dataclass
+    class Fixed:
+        a: Final[int] = 1
+
+    assert json_schema(Marked, strict=False)["required"] == ["a"]
+    assert json_schema(Fixed)["properties"]["a"] == {"type": "integer", "default": 1}
+
+
+def test_choices_whose_values_are_subclasses_of_builtins_are_plain_json() -> None:
+    class Text(str):
+        pass
+
+    class Whole(int):
+        pass
+
+    class Real(float):
+        pass
+
+    mixed = enum.Enum("mixed", {"A": Text("a"), "B": Whole(1), "C": Real(1.5)})
+    schema = json_schema(mixed)
+    assert schema == {"type": ["string", "integer", "number"], "enum": ["a", 1, 1.5]}
+    assert [type(value) for value in schema["enum"]] == [str, int, float]
+    assert [compile_type(mixed).structure(value) for value in ("a", 1, 1.5)] == list(mixed)
+
+
+def test_a_long_list_of_choices_is_cut_in_faults() -> None:
+    many: Any = enum.Enum("many", [f"N{number}" for number in range(30)])  # type: ignore[misc]
+    (told,) = faults(many, 99)
+    assert "20 and 10 more, got integer 99" in told
 
 
 def test_a_flood_of_faults_is_cut() -> None:
     told = faults(list[int], ["x"] * 10_000)
     assert len(told) == json_text.MAX_FAULTS + 1
     assert told[-1] == "and 1 more faults"
+    assert len(faults(dict[str, int], {str(key): "x" for key in range(100)})) == json_text.MAX_FAULTS + 1
 
 
 def test_quoted_values_are_cut_to_one_short_line() -> None:
@@ -305,10 +392,6 @@ def test_a_made_up_docstring_of_a_dataclass_is_not_sent() -> None:
     class Pair(NamedTuple):
         a: int
 
-    @dataclasses.dataclass
-    class Plain:
-        a: int
-
     assert "description" not in json_schema(Plain)
     assert "description" not in json_schema(Pair)
 
@@ -321,6 +404,11 @@ def test_defaults_are_in_the_schema_when_they_are_json() -> None:
         to: Address = Address("s")
         tags: list[str] = attrs.field(factory=list[str])
         free: Any = attrs.field(default=object())
+        odd: Any = attrs.field(default={1: 2})
+        endless: float = float("inf")
+        table: Any = attrs.field(default={"a": [decimal.Decimal("1.5"), None, True, 2, 0.5]})
+        box: Any = attrs.field(default=Plain(1))
+        model: Any = attrs.field(default=Inner(z=1))
         later: int = attrs.field(default=attrs.Factory(lambda self: 1, takes_self=True))
 
     properties = json_schema(Defaults, strict=False)["properties"]
@@ -329,6 +417,9 @@ def test_defaults_are_in_the_schema_when_they_are_json() -> None:
         "when": "2024-01-02",
         "to": {"street": "s", "zip": "00000"},
         "tags": [],
+        "table": {"a": ["1.5", None, True, 2, 0.5]},
+        "box": {"a": 1},
+        "model": {"z": 1, "when": None},
     }
 
 
@@ -338,6 +429,8 @@ def test_defaults_are_in_the_schema_when_they_are_json() -> None:
         complex,
         bytes,
         object(),
+        [int],
+        {"type": "string"},
         Callable[[int], int],
         type[int],
         "int",
@@ -373,6 +466,8 @@ def test_a_name_that_cannot_be_resolved_is_a_user_error() -> None:
 
     with pytest.raises(UserError, match="its annotations name 'Nowhere', which is not defined there"):
         compile_type(Broken)
+    with pytest.raises(UserError, match="Lost has no JSON schema: it names 'Nowhere', which is not defined there"):
+        compile_type(Lost)
 
 
 def test_a_union_at_the_root_of_a_strict_schema_is_left_to_the_caller() -> None:
@@ -427,6 +522,24 @@ def test_pydantic_models_inside_our_types_share_their_definitions() -> None:
     )
     assert both.inner.z == 2
     assert both.wide.model_extra == {"b": 2}
+
+
+def test_a_limit_on_a_type_inside_itself_is_kept_beside_the_reference() -> None:
+    @dataclasses.dataclass
+    class Chain:
+        next: Annotated[Chain, Meta(min_length=1)] | None = None
+
+    assert json_schema(Chain, strict=False)["properties"]["next"]["anyOf"][0] == {
+        "allOf": [{"$ref": "#/$defs/Chain"}],
+        "minProperties": 1,
+    }
+    assert faults(Chain, {"next": {}}) == ["$.next: expected at least 1 keys, got object with 0 keys"]
+
+
+def test_a_pydantic_root_model_is_what_it_holds() -> None:
+    number = pydantic.RootModel[float]
+    assert compile_type(number | str).structure(1).root == 1.0
+    assert compile_type(number | str).structure("1") == "1"
 
 
 def test_pydantic_metadata_with_validators_is_pydantics_business() -> None:
