@@ -54,15 +54,22 @@ def describe(metadata: Iterable[Any]) -> str | None:
     return None
 
 
+_PYDANTIC_HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
+"""Metadata with one of these changes how pydantic checks or describes the type."""
+
+
 def _annotated(compiler: Compiler, tp: Any, where: str) -> Node | None:
     if typing.get_origin(tp) is not typing.Annotated:
         return None
     base, metadata = split_metadata(tp)
-    if any(hasattr(item, "__get_pydantic_core_schema__") for item in metadata):
-        return pydantic_node(compiler, tp, where)
-    node = compiler.node(base, where)
+    declared = metadata
+    if any(hasattr(item, hook) for item in metadata for hook in _PYDANTIC_HOOKS):
+        node = pydantic_node(compiler, tp, where)
+        declared = tuple(item for item in metadata if isinstance(item, Meta))  # pydantic has seen to the others
+    else:
+        node = compiler.node(base, where)
     limits: list[_Limit] = []
-    for name, value in _declared_limits(metadata):
+    for name, value in _declared_limits(declared):
         limit = _limit_of(name, value, node.kinds)
         if limit is None:
             raise NoSchemaError(tp, where, f"{name}={value!r} does not go with {type_name(base)}")

@@ -57,8 +57,10 @@ class Order:
 
 
 Tree = typing_extensions.TypeAliasType("Tree", "list[Tree] | None")
-NOWHERE: Any = "list[Nowhere]"
-Lost = typing_extensions.TypeAliasType("Lost", NOWHERE)
+Lost = typing_extensions.TypeAliasType(
+    "Lost",
+    "list[Nowhere]",  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+)
 
 
 @dataclasses.dataclass
@@ -545,6 +547,16 @@ def test_a_pydantic_root_model_is_what_it_holds() -> None:
 def test_pydantic_metadata_with_validators_is_pydantics_business() -> None:
     assert compile_type(Annotated[int, pydantic.AfterValidator(lambda n: n + 1)]).structure(1) == 2
     assert compile_type(Even).structure({"n": 3}).n == 4
+    shown = pydantic.WithJsonSchema({"type": "integer", "examples": [1]})
+    assert json_schema(Annotated[int, shown, "a number"]) == {
+        "type": "integer",
+        "examples": [1],
+        "description": "a number",
+    }
+    both: Any = Annotated[int, pydantic.AfterValidator(lambda n: n + 1), Meta(le=3)]
+    assert json_schema(both) == {"type": "integer", "maximum": 3}
+    assert compile_type(both).structure(2) == 3
+    assert faults(both, 3) == ["$: expected at most 3, got integer 3"]
     assert faults(Annotated[str, pydantic.StringConstraints(min_length=2)], "x") != []
 
 
