@@ -187,6 +187,7 @@ def agent_tool(agent: Agent[Any], options: AgentToolOptions) -> FunctionTool:
         needs_approval=options.needs_approval,
         tool_origin=ToolOrigin(ToolOriginType.AGENT_AS_TOOL, agent_name=agent.name, agent_tool_name=name),
         nests_run=True,
+        nested_agent=agent,
         on_failure=on_failure,
     )
 
@@ -203,8 +204,11 @@ class _AgentToolBody:
     async def invoke(self, context: ToolContext[Any], arguments: str) -> Any:
         """Run the agent and return what the calling model is told, or an `AgentToolPause`."""
         params = self.arguments.read(arguments, context.tool_call_id)
-        nested_input = await self.arguments.as_input(params)
-        # A fresh wrapper: approvals are decided for one run, so a nested one begins without any.
+        nested_input: Any = context.nested
+        if nested_input is None:
+            nested_input = await self.arguments.as_input(params)
+        # A fresh wrapper: approvals are decided for one run, so a nested one begins without any. One that goes on after
+        # a pause keeps its own, and shares the usage again.
         wrapper: RunContextWrapper[Any] = RunContextWrapper(
             context.context, context.usage, tool_input=params if self.arguments.structured else None
         )

@@ -56,6 +56,12 @@ class Approvals:
         found = self.decision(tool_name, call_id)
         return None if found is None or found.approved else found.message
 
+    def take(self, item: ToolApprovalItem, other: Approvals) -> None:
+        """Take over what `other` decided on the very call of `item`."""
+        key = (item.qualified_name or "", item.call_id or "")
+        if key in other.calls:
+            self.calls[key] = other.calls[key]
+
     def copy(self) -> Approvals:
         """Return decisions of their own."""
         return Approvals(dict(self.calls), dict(self.tools))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentrun._config import RunConfig
     from agentrun._items import ToolApprovalItem
     from agentrun._responses import ResponseFunctionToolCall, TResponseInputItem
+    from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
 
@@ -155,6 +156,8 @@ class ToolContext(RunContextWrapper[TContext]):
     """The configuration of the run."""
     failure: Exception | None = attrs.field(default=None, kw_only=True, repr=False)
     """What the body raised, when a failure function turned it into an output."""
+    nested: RunState[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
+    """The paused nested run that the call goes on with, for agents used as tools."""
     signal: CallSignal = attrs.field(factory=CallSignal, kw_only=True, repr=False)
     """Set once the call was cancelled or ran out of time."""
 

@@ -27,6 +27,7 @@ from agentrun._tool_failure import (
 from agentrun._tool_output import MAX_OUTPUT_CHARACTERS, ToolOrigin, ToolOriginType
 
 if TYPE_CHECKING:
+    from agentrun._agent import Agent
     from agentrun._agent import AgentBase
     from agentrun._context import RunContextWrapper, ToolContext
     from agentrun._guardrail import ToolInputGuardrail, ToolOutputGuardrail
@@ -194,6 +195,8 @@ class FunctionTool:
     """Whether its body is a sync function, which runs in a worker thread and can only be asked to stop."""
     nests_run: bool = attrs.field(default=False, kw_only=True)
     """Whether it runs an agent of its own."""
+    nested_agent: Agent[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
+    """The agent it runs, which a stored state finds by this."""
     on_failure: OnFailure = attrs.field(default=None, kw_only=True, validator=_failure_function)
     """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
     _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function")

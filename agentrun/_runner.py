@@ -310,9 +310,10 @@ def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:
             "this state belongs to a finished run; start a new run with result.to_input_list() as its input"
         )
     state = given.snapshot()
-    if isinstance(context, RunContextWrapper):
-        context = cast("RunContextWrapper[Any]", context).context
-    if context is not None:
+    if isinstance(context, RunContextWrapper):  # a nested run goes on: it counts where its outer run counts
+        outer = cast("RunContextWrapper[Any]", context)
+        state.context.context, state.context.usage = outer.context, outer.usage
+    elif context is not None:
         state.context.context = context
     return state
 

@@ -43,8 +43,8 @@ class PendingTurn:
     """The items of the reply."""
     outputs: dict[str, RunItem] = attrs.field(factory=dict)
     """The outputs that are there already, by call id."""
-    recorded: bool = False
-    """Whether items and outputs stand in the run's record already."""
+    nested: dict[str, RunState[Any]] = attrs.field(factory=dict)
+    """The paused nested runs of agent tools, by call id."""
 
 
 @attrs.define(eq=False)
@@ -209,7 +209,11 @@ class RunState(Generic[TContext]):
         twin.tools_used = {agent: list(names) for agent, names in self.tools_used.items()}
         twin.history = self.history.copy()
         if self.pending is not None:
-            twin.pending = attrs.evolve(self.pending, outputs=dict(self.pending.outputs))
+            twin.pending = attrs.evolve(
+                self.pending,
+                outputs=dict(self.pending.outputs),
+                nested={call_id: nested.snapshot() for call_id, nested in self.pending.nested.items()},
+            )
         return twin
 
     def release_agents(self) -> None:
@@ -227,7 +231,14 @@ class RunState(Generic[TContext]):
 
         Source: human in the loop.
         """
-        self.context.approve_tool(approval_item, always_approve=always_approve)
+        self._owner(approval_item).approve_tool(approval_item, always_approve=always_approve)
+
+    def _owner(self, item: ToolApprovalItem) -> RunContextWrapper[Any]:
+        """Return the context of the run that waits for `item`: this one, or one nested in it."""
+        for nested in self.pending.nested.values() if self.pending is not None else ():
+            if any(item is waiting for waiting in nested.interruptions):
+                return nested._owner(item)
+        return self.context
 
     def reject(
         self, approval_item: ToolApprovalItem, always_reject: bool = False, *, rejection_message: str | None = None
@@ -236,7 +247,9 @@ class RunState(Generic[TContext]):
 
         Source: human in the loop.
         """
-        self.context.reject_tool(approval_item, always_reject=always_reject, rejection_message=rejection_message)
+        self._owner(approval_item).reject_tool(
+            approval_item, always_reject=always_reject, rejection_message=rejection_message
+        )
 
     def __str__(self) -> str:
         return f"RunState(agent={self.current_agent.name!r}, turn={self.current_turn}, items={len(self.new_items)})"

@@ -227,7 +227,7 @@ async def _run_calls(run: Run) -> Event:
     for item in items_of(turn.outcomes):
         if item not in turn.shown:
             await run.sink.item(item)
-    missing = any(outcome is not None and outcome.approval is not None for outcome in turn.outcomes)
+    missing = any(outcome is not None and outcome.interruptions for outcome in turn.outcomes)
     answered = not missing and not plan.handoffs and await _tool_answer(run)
     return after_calls(approvals_missing=missing, handoff=bool(plan.handoffs), tool_answer=answered)
 

@@ -85,16 +85,18 @@ def _record_pending(run: Run) -> None:
     """Keep the turn as pending while calls of it wait for a decision."""
     state, plan = run.state, run.turn.plan
     assert plan is not None
-    waiting = [
-        outcome.approval for outcome in run.turn.outcomes if outcome is not None and outcome.approval is not None
-    ]
-    asked_before = {item.call_id for item in state.interruptions}
-    state.interruptions = waiting
-    if not waiting:
+    ended = [outcome for outcome in run.turn.outcomes if outcome is not None]
+    asked_before = set(map(id, state.interruptions))
+    state.interruptions = [item for outcome in ended for item in outcome.interruptions]
+    if not state.interruptions:
         state.pending = None
         return
-    state.record([item for item in waiting if item.call_id not in asked_before])
-    outputs: dict[str, RunItem] = {
-        cast("ToolCallOutputItem", item).call_id or "": item for item in items_of(run.turn.outcomes)
-    }
-    state.pending = PendingTurn(plan.response, plan.items, outputs)
+    # What a nested run waits for is not an item of this one.
+    own = [outcome.approval for outcome in ended if outcome.approval is not None]
+    state.record([item for item in own if id(item) not in asked_before])
+    state.pending = PendingTurn(
+        plan.response,
+        plan.items,
+        {outcome.call.raw.call_id: outcome.item for outcome in ended if outcome.item is not None},
+        {outcome.call.raw.call_id: outcome.nested for outcome in ended if outcome.nested is not None},
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agentrun._exceptions import ModelBehaviorError
 from agentrun._items import RunItem, ToolCallItem, ToolCallOutputItem
@@ -13,7 +13,8 @@ from agentrun._run.reply import Plan, PlannedCall, PlannedHandoff, qualified_nam
 from agentrun._run.tools import Outcome
 
 if TYPE_CHECKING:
-    from agentrun._items import HandoffCallItem
+    from agentrun._items import HandoffCallItem, ToolApprovalItem
+    from agentrun._state import RunState
 
 
 async def rebuild_turn(run: Run) -> Turn:
@@ -39,11 +40,18 @@ async def rebuild_turn(run: Run) -> Turn:
                 raise ModelBehaviorError(f"Handoff {shown(raw.name)} not found in agent {agent.name}")
             plan.handoffs.append(PlannedHandoff(raw, handoff))
         elif isinstance(item, ToolCallItem) and isinstance(item.raw_item, ResponseFunctionToolCall):
-            _add_call(run, turn, plan, item, pending.outputs.get(item.raw_item.call_id))
+            call_id = item.raw_item.call_id
+            _add_call(run, turn, plan, item, pending.outputs.get(call_id), pending.nested.get(call_id))
     return turn
 
 
-def _add_call(run: Run, turn: Turn, plan: Plan, item: ToolCallItem, output: RunItem | None) -> None:
+def _asks(item: ToolApprovalItem, raw: ResponseFunctionToolCall) -> bool:
+    return item.call_id == raw.call_id and item.name == raw.name
+
+
+def _add_call(
+    run: Run, turn: Turn, plan: Plan, item: ToolCallItem, output: RunItem | None, nested: RunState[Any] | None
+) -> None:
     raw = cast("ResponseFunctionToolCall", item.raw_item)
     offer = turn.offer
     assert offer is not None
@@ -53,7 +61,9 @@ def _add_call(run: Run, turn: Turn, plan: Plan, item: ToolCallItem, output: RunI
     call = PlannedCall(raw, item, tool)
     plan.calls.append(call)
     if output is None:
-        turn.outcomes.append(None)
+        approval = next((one for one in run.state.interruptions if one.raw_item is raw or _asks(one, raw)), None)
+        waits = approval is not None and nested is None
+        turn.outcomes.append(Outcome(call, approval=approval if waits else None, nested=nested) if waits or nested else None)
         return
     done = cast("ToolCallOutputItem", output)
     turn.outcomes.append(Outcome(call, done.output, done))

@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from agentrun._agent_tool import AgentToolPause
 from agentrun._context import ToolContext
 from agentrun._exceptions import (
     AgentsException,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from agentrun._run.context import Run
+    from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
 
@@ -61,14 +63,24 @@ class Outcome:
     output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list)
     announced: bool = False
     """Whether the hooks were told of the start, so that they are to be told of the end."""
-    nested: Any = None
-    """The nested result of an agent tool that is paused."""
+    nested: RunState[Any] | None = None
+    """The paused nested run of an agent tool."""
+    nested_result: Any = None
+    """Its result."""
+
+    @property
+    def interruptions(self) -> list[ToolApprovalItem]:
+        """The decisions the call waits for: its own, or those of the run nested in it."""
+        if self.approval is not None:
+            return [self.approval]
+        return self.nested.interruptions if self.nested is not None else []
 
     def result(self) -> FunctionToolResult:
         """Return the outcome as a `tool_use_behavior` function sees it."""
-        pending = [self.approval] if self.approval is not None else []
         tool = cast("FunctionTool", self.call.tool)
-        return FunctionToolResult(tool, self.output, self.item or self.approval, pending, self.nested)
+        return FunctionToolResult(
+            tool, self.output, self.item or self.approval, self.interruptions, self.nested_result
+        )
 
 
 async def run_calls(run: Run) -> None:
@@ -90,7 +102,7 @@ async def run_calls(run: Run) -> None:
     calls = [
         Call(run, index, planned)
         for index, planned in enumerate(plan.calls)
-        if turn.outcomes[index] is None or turn.outcomes[index].approval is not None  # type: ignore[union-attr]
+        if (ended := turn.outcomes[index]) is None or ended.interruptions
     ]
     waiting = [call for call in calls if not await call.is_settled_without_running()]
     if not waiting:
@@ -221,6 +233,8 @@ class Call:
     async def is_settled_without_running(self) -> bool:
         """Answer an unknown name, a refused call, or one that waits for a decision; return whether one of them it was."""
         run, raw = self._run, self._planned.raw
+        if self._continue_nested():
+            return False
         if self._planned.tool is None:
             await self._answer("tool_not_found", f"Tool '{self.name}' not found.")
             return True
@@ -231,7 +245,8 @@ class Call:
                 return False
             if await self._rejected_before_approval():
                 return True
-            self._outcome.approval = ToolApprovalItem(
+            before = run.turn.outcomes[self._index]
+            self._outcome.approval = (before.approval if before is not None else None) or ToolApprovalItem(
                 run.agent, raw, tool_namespace=self.tool.namespace, tool_origin=self.tool.tool_origin
             )
             run.turn.outcomes[self._index] = self._outcome
@@ -244,6 +259,17 @@ class Call:
         else:
             self._settle(message)
             run.turn.outcomes[self._index] = self._outcome
+        return True
+
+    def _continue_nested(self) -> bool:
+        """Return whether the call goes on with a nested run that was paused, given what was decided since."""
+        before = self._run.turn.outcomes[self._index]
+        if before is None or before.nested is None:
+            return False
+        outer = self._run.state.context.approvals
+        for item in before.nested.interruptions:
+            before.nested.context.approvals.take(item, outer)
+        self.context.nested = before.nested
         return True
 
     async def _rejected_before_approval(self) -> bool:
@@ -318,14 +344,20 @@ class Call:
 
         Source: guardrails, "Tool guardrails".
         """
-        rejection = await self._check_input() if self.tool.tool_input_guardrails else None
+        resumed = self.context.nested is not None
+        rejection = await self._check_input() if self.tool.tool_input_guardrails and not resumed else None
         if rejection is not None:
             self._settle(rejection)
             return
-        await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
+        if not resumed:
+            await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
         self._outcome.announced = True
         await starters.started(self)
         output = await self._invoke()
+        if isinstance(output, AgentToolPause):
+            self._outcome.nested, self._outcome.nested_result = output.result.to_state(), output.result
+            self._outcome.announced = False
+            return
         if self.tool.tool_output_guardrails:
             output = await self._check_output(output)
         await self._finish(output)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from agentrun._codec import WireError, structure_event, structure_response
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
 from agentrun._responses import Record, Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
+from agentrun._tool import FileSearchTool, tools_to_wire
 from agentrun.models._json import EncodedItem, Json, decode_object, encode, encode_request, quoted
 
 if TYPE_CHECKING:
@@ -80,9 +81,6 @@ def request_body(
         UserError: something in it cannot be sent.
     """
     definitions = tool_definitions(tools, handoffs)
-    include = list(settings.response_include or ())
-    if settings.top_logprobs is not None and "message.output_text.logprobs" not in include:
-        include.append("message.output_text.logprobs")
     members: Json = {
         "model": model,
         "instructions": system_instructions,
@@ -96,7 +94,7 @@ def request_body(
         "truncation": settings.truncation,
         "max_output_tokens": settings.max_tokens,
         "reasoning": reasoning(settings),
-        "include": include or None,
+        "include": _include(settings, tools) or None,
         "store": settings.store,
         "metadata": settings.metadata,
         "prompt_cache_retention": settings.prompt_cache_retention,
@@ -141,25 +139,26 @@ def encode_items(input: str | list[TResponseInputItem]) -> list[bytes]:
 
 
 def tool_definitions(tools: Sequence[Tool], handoffs: Sequence[Handoff[Any, Any]]) -> list[Json]:
-    """Return the tools and then the handoffs in Responses form."""
-    return [_definition(tool) for tool in (*tools, *handoffs)]
+    """Return the tools and then the handoffs in Responses form.
+
+    Raises:
+        UserError: one of them cannot be sent.
+    """
+    for tool in (*tools, *handoffs):
+        if not callable(getattr(tool, "to_wire", None)):
+            raise UserError(
+                f"tool {tool!r} cannot be sent to a model; expected a FunctionTool, a hosted tool or a Handoff"
+            )
+    return [*tools_to_wire(tools), *(handoff.to_wire() for handoff in handoffs)]
 
 
-def _definition(tool: Any) -> Json:
-    to_wire = getattr(tool, "to_wire", None)
-    if callable(to_wire):
-        return cast("Json", to_wire())
-    if hasattr(tool, "params_json_schema"):
-        return {
-            "type": "function",
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.params_json_schema,
-            "strict": tool.strict_json_schema,
-        }
-    raise UserError(
-        f"tool {tool!r} cannot be sent to a model; expected a FunctionTool, a hosted tool or a Handoff with `to_wire()`"
-    )
+def _include(settings: ModelSettings, tools: Sequence[Tool]) -> list[str]:
+    """Return what a request asks for beside the reply: what the settings name, and what tools and settings need."""
+    include = list(settings.response_include or ())
+    wanted = [name for tool in tools if isinstance(tool, FileSearchTool) for name in tool.response_include()]
+    if settings.top_logprobs is not None:
+        wanted.append("message.output_text.logprobs")
+    return include + [name for name in dict.fromkeys(wanted) if name not in include]
 
 
 def tool_choice(settings: ModelSettings, definitions: Sequence[Json]) -> Any | None:
