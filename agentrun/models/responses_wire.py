@@ -155,7 +155,7 @@ def tool_definitions(tools: Sequence[Tool], handoffs: Sequence[Handoff[Any, Any]
 def _include(settings: ModelSettings, tools: Sequence[Tool]) -> list[str]:
     """Return what a request asks for beside the reply: what the settings name, and what tools and settings need."""
     include = list(settings.response_include or ())
-    wanted = [name for tool in tools if isinstance(tool, FileSearchTool) for name in tool.response_include()]
+    wanted = [name for tool in tools if isinstance(tool, FileSearchTool) for name in tool.response_include]
     if settings.top_logprobs is not None:
         wanted.append("message.output_text.logprobs")
     return include + [name for name in dict.fromkeys(wanted) if name not in include]

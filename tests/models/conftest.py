@@ -91,7 +91,7 @@ class RawServer:
     async def wait_open(self, count: int) -> None:
         """Wait until `count` connections are open."""
         with anyio.fail_after(5):
-            while self.open_connections != count:
+            while self.open_connections != count:  # noqa: ASYNC110 - it counts what sockets do; no event tells of those
                 await anyio.sleep(0.002)
 
     def responses(self, **options: Any) -> OpenAIResponsesModel:
@@ -137,9 +137,7 @@ class Wire:
         return serving(handler)
 
     @staticmethod
-    def reply(
-        body: bytes, content_type: str = "application/json", status: str = "200 OK", *headers: str
-    ) -> bytes:
+    def reply(body: bytes, content_type: str = "application/json", status: str = "200 OK", *headers: str) -> bytes:
         """Return a whole reply with a length."""
         lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}", *headers]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -164,8 +162,14 @@ class Wire:
     @staticmethod
     def response(text: str = "hello", **members: Any) -> dict[str, Any]:
         """Return a Responses reply."""
-        content = [{"type": "output_text", "text": text, "annotations": []}]
-        message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+        content: list[Any] = [{"type": "output_text", "text": text, "annotations": []}]
+        message: dict[str, Any] = {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": content,
+        }
         usage = {
             "input_tokens": 3,
             "input_tokens_details": {"cached_tokens": 1},
@@ -173,12 +177,19 @@ class Wire:
             "output_tokens_details": {"reasoning_tokens": 1},
             "total_tokens": 5,
         }
-        return {"id": "resp_1", "object": "response", "status": "completed", "output": [message], "usage": usage} | members
+        whole: dict[str, Any] = {
+            "id": "resp_1",
+            "object": "response",
+            "status": "completed",
+            "output": [message],
+            "usage": usage,
+        }
+        return whole | members
 
     def events(self, text: str = "hello", **members: Any) -> list[dict[str, Any]]:
         """Return the events of a streamed Responses reply, one delta a character."""
-        where = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "logprobs": []}
-        started = {"id": "resp_1", "object": "response", "status": "in_progress", "output": []}
+        where: dict[str, Any] = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "logprobs": []}
+        started: dict[str, Any] = {"id": "resp_1", "object": "response", "status": "in_progress", "output": []}
         return [
             {"type": "response.created", "sequence_number": 0, "response": started},
             *(
@@ -194,11 +205,14 @@ class Wire:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         return {"id": "chat_1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
 
-    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    @property
+    def usage(self) -> dict[str, int]:
+        """The usage of chat replies."""
+        return {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
-    def chunks(self, text: str = "hello", finish: str = "stop") -> list[dict[str, Any] | str]:
+    def chunks(self, text: str = "hello", finish: str = "stop") -> list[Any]:
         """Return the chunks of a streamed chat reply."""
-        last = {**self.delta(), "choices": [], "usage": self.usage}
+        last: dict[str, Any] = {**self.delta(), "choices": [], "usage": self.usage}
         return [self.delta(content=letter) for letter in text] + [self.delta(finish), last, "[DONE]"]
 
     def completion(self, text: str | None = "hello", finish: str = "stop", **message: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import textwrap
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -300,9 +299,7 @@ async def test_transports_and_hooks_of_a_user_are_in_the_way_of_requests(wire: A
 
     from agentrun.models.responses import OpenAIResponsesModel
 
-    async with family.AsyncClient(
-        transport=family.MockTransport(answer), event_hooks={"response": [read]}
-    ) as client:
+    async with family.AsyncClient(transport=family.MockTransport(answer), event_hooks={"response": [read]}) as client:
         model = OpenAIResponsesModel("m", base_url="http://x/v1", api_key="", http_client=client, connect_timeout=3)
         assert (await wire.ask(model)).response_id == "resp_1"
         assert seen == ["resp_1"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -67,8 +68,27 @@ def test_a_stream_parses_as_the_specification_says_wherever_it_is_cut(stream: by
 
 pieces = st.lists(
     st.sampled_from(
-        ["data: ", "data:", "data", "event: x", ": c", "id: 1", "a", "é", "\u2028", "😀", "{}", ":", " ", "\n", "\n\n"]
-        + ["\r\n", "\r", "\r\n\r\n", "\r\r"]
+        [
+            "data: ",
+            "data:",
+            "data",
+            "event: x",
+            ": c",
+            "id: 1",
+            "a",
+            "é",
+            "\u2028",
+            "😀",
+            "{}",
+            ":",
+            " ",
+            "\n",
+            "\n\n",
+            "\r\n",
+            "\r",
+            "\r\n\r\n",
+            "\r\r",
+        ]
     ),
     max_size=30,
 )
@@ -79,7 +99,7 @@ def test_any_cut_of_any_stream_gives_the_same_events(parts: list[str], bom: bool
     text = ("\ufeff" if bom else "") + "".join(parts)
     raw = text.encode()
     places = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
-    blocks = [raw[start:end] for start, end in zip(places, places[1:], strict=False)]
+    blocks = [raw[start:end] for start, end in pairwise(places)]
     assert parse(*blocks) == reference(text)
 
 

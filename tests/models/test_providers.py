@@ -1,0 +1,192 @@
+"""Models by name, keys and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from agentrun._exceptions import UserError
+from agentrun.models import _defaults
+from agentrun.models._limits import Limits
+from agentrun.models.chat import OpenAIChatCompletionsModel
+from agentrun.models.interface import ModelProvider
+from agentrun.models.providers import (
+    MultiProvider,
+    MultiProviderMap,
+    OpenAIProvider,
+    get_default_model,
+    set_default_openai_api,
+    set_default_openai_client,
+    set_default_openai_key,
+)
+from agentrun.models.responses import OpenAIResponsesModel
+
+
+@pytest.fixture(autouse=True)
+def process_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the defaults of the process back after each test."""
+    for name in ("_key", "_client", "_api"):
+        monkeypatch.setattr(_defaults, name, getattr(_defaults, name))
+
+
+def sent_to(model: Any) -> tuple[str, str]:
+    endpoint = model._endpoint
+    return endpoint.base_url, endpoint.api_key
+
+
+def test_a_missing_key_is_reported_when_the_model_is_made() -> None:
+    makers: list[Callable[[], object]] = [
+        lambda: OpenAIResponsesModel("m"),
+        lambda: OpenAIChatCompletionsModel("m", base_url="http://localhost:1/v1"),
+        lambda: OpenAIProvider().get_model("m"),
+        lambda: MultiProvider().get_model(None),
+    ]
+    for make in makers:
+        with pytest.raises(UserError, match="set the environment variable OPENAI_API_KEY"):
+            make()
+
+
+def test_the_key_comes_from_the_first_place_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-env")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://env/v1/")
+    assert sent_to(OpenAIResponsesModel("m")) == ("http://env/v1", "from-env")
+    set_default_openai_key("from-default")
+    assert sent_to(OpenAIResponsesModel("m")) == ("http://env/v1", "from-default")
+    assert sent_to(OpenAIResponsesModel("m", base_url="http://x", api_key="")) == ("http://x", "")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    assert sent_to(OpenAIResponsesModel("m", api_key="k")) == ("https://api.openai.com/v1", "k")
+
+
+class Client:
+    api_key = "from-client"
+    base_url = httpx.URL("http://client/v1/")
+    organization = "org"
+    project = None
+
+
+def test_a_client_of_the_openai_package_brings_key_and_url() -> None:
+    model = OpenAIChatCompletionsModel("m", Client())
+    assert sent_to(model) == ("http://client/v1", "from-client")
+    set_default_openai_client(Client())
+    assert sent_to(OpenAIProvider().get_model("m")) == ("http://client/v1", "from-client")
+    assert sent_to(OpenAIResponsesModel("m")) == ("http://client/v1", "from-client")
+    with pytest.raises(UserError, match="give either the client or these two"):
+        OpenAIProvider(openai_client=Client(), api_key="k")
+    with pytest.raises(UserError, match="give an HTTP client as http_client"):
+        OpenAIResponsesModel("m", object())
+
+
+@pytest.mark.parametrize("key", ["sk\nb", "sk-x ", " sk-y", "sk-é"])
+def test_a_key_that_no_header_may_hold_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(UserError, match="api_key has a character") as caught:
+        OpenAIResponsesModel("m", base_url="http://x", api_key=key)
+    assert "sk" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "x/v1", "http://", "http://[", "http://u:p@x/v1", "http://x:99999"])
+def test_a_base_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="base_url") as caught:
+        OpenAIResponsesModel("m", base_url=url, api_key="k")
+    assert "u:p" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_model_needs_a_name(name: Any) -> None:
+    with pytest.raises(UserError, match="model must be the name of a model"):
+        OpenAIResponsesModel(name, base_url="http://x", api_key="k")
+
+
+def test_limits_are_whole_numbers_from_one_up() -> None:
+    with pytest.raises(ValueError, match=r"Limits\.event_bytes must be a whole number of at least 1, got 0"):
+        Limits(event_bytes=0)
+
+
+def test_a_provider_gives_one_model_per_name_by_the_chosen_api() -> None:
+    provider = OpenAIProvider(api_key="k", base_url="http://x")
+    assert provider.get_model("a") is provider.get_model("a")
+    assert isinstance(provider.get_model("a"), OpenAIResponsesModel)
+    set_default_openai_api("chat_completions")
+    assert isinstance(provider.get_model("a"), OpenAIChatCompletionsModel)
+    assert isinstance(OpenAIProvider(api_key="k", use_responses=True).get_model("a"), OpenAIResponsesModel)
+    with pytest.raises(UserError, match="got 'soap'"):
+        set_default_openai_api("soap")  # type: ignore[arg-type]
+
+
+def test_the_default_model_can_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert get_default_model()
+    monkeypatch.setenv("OPENAI_DEFAULT_MODEL", "GPT-X")
+    model: Any = OpenAIProvider(api_key="k").get_model(None)
+    assert model.model == "gpt-x"
+
+
+def test_websockets_are_refused_until_there_are_some() -> None:
+    with pytest.raises(UserError, match="not available yet"):
+        OpenAIProvider(api_key="k", use_responses_websocket=True)
+    with pytest.raises(UserError, match="not available yet"):
+        MultiProvider(openai_api_key="k", openai_websocket_base_url="ws://x")
+
+
+class Named(ModelProvider):
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+        self.closed = 0
+
+    def get_model(self, model_name: str | None) -> Any:
+        self.asked.append(model_name)
+        return OpenAIResponsesModel(model_name or "default", base_url="http://named", api_key="")
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_a_prefix_chooses_the_provider() -> None:
+    named, known = Named(), MultiProviderMap()
+    known.add_provider("mine", named)
+    provider = MultiProvider(provider_map=known, openai_api_key="k", openai_base_url="http://x")
+    mine: Any = provider.get_model("mine/org/name")
+    openai: Any = provider.get_model("openai/gpt")
+    bare: Any = provider.get_model("gpt")
+    assert (mine.model, openai.model, bare.model) == ("org/name", "gpt", "gpt")
+    assert openai is bare
+    assert named.asked == ["org/name"]
+    assert known.has_prefix("mine")
+    assert known.get_mapping() == {"mine": named}
+    await provider.aclose()
+    assert named.closed == 1
+    known.remove_provider("mine")
+    with pytest.raises(UserError, match="'mine/' of model 'mine/a' stands for no provider; known are openai"):
+        provider.get_model("mine/a")
+    known.set_mapping({"openai": named})
+    provider.get_model("openai/gpt")
+    assert named.asked[-1] == "gpt"
+
+
+@pytest.mark.parametrize("name", ["litellm/anthropic/claude", "any-llm/x/y"])
+def test_prefixes_of_later_models_say_so(name: str) -> None:
+    with pytest.raises(UserError, match="not available yet"):
+        MultiProvider(openai_api_key="k").get_model(name)
+
+
+def test_names_with_slashes_can_be_sent_as_they_are() -> None:
+    provider = MultiProvider(openai_api_key="k", openai_prefix_mode="model_id", unknown_prefix_mode="model_id")
+    models: list[Any] = [provider.get_model("openai/gpt"), provider.get_model("meta/llama")]
+    assert [model.model for model in models] == ["openai/gpt", "meta/llama"]
+    with pytest.raises(UserError, match="unknown_prefix_mode must be one of 'error', 'model_id', got 'x'"):
+        MultiProvider(openai_api_key="k", unknown_prefix_mode="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b"])
+def test_a_prefix_cannot_hold_a_slash(prefix: str) -> None:
+    with pytest.raises(UserError, match="a model prefix must be"):
+        MultiProviderMap().add_provider(prefix, Named())
+
+
+def test_no_key_stands_in_any_repr() -> None:
+    key = "sk-very-secret"
+    provider = OpenAIProvider(api_key=key, base_url="http://x")
+    model: Any = provider.get_model("m")
+    for shown in (model, model._endpoint, provider, MultiProvider(openai_api_key=key), model._limits):
+        assert key not in repr(shown)
