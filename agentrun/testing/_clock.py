@@ -169,11 +169,14 @@ class _AutojumpSelector(selectors.BaseSelector):
         self._inner.close()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return self._inner.select(0)
+        # Asked before the descriptors: a thread that is done by now has left its result, and not between the two.
+        threads = self._loop.threads_in_use()
         # Callbacks added from a thread or a signal handler arrive as a byte in the loop's self-pipe, so they show here.
         ready = self._inner.select(0)
-        if ready or (timeout is not None and timeout <= 0):
+        if ready:
             return ready
-        threads = self._loop.threads_in_use()
         # Invariant: an idle loop has one descriptor registered, its self-pipe.
         if threads or len(self._inner.get_map()) > 1:
             return self._wait(min(timeout, _THREAD_POLL_SECONDS) if threads and timeout else timeout)
