@@ -12,14 +12,23 @@ import anyio
 import attrs
 import pytest
 
-from agentrun._agent import Agent, AgentBase, GenerateDynamicPromptData, output_schema
-from agentrun._context import RunContextWrapper
-from agentrun._exceptions import UserError
-from agentrun._function_tool import FunctionTool, function_tool
-from agentrun._guardrail import GuardrailFunctionOutput, input_guardrail, output_guardrail
-from agentrun._hooks import AgentHooks, RunHooks
-from agentrun._settings import ModelSettings
-from agentrun.agent_output import AgentOutputSchema
+from agentrun import (
+    Agent,
+    AgentBase,
+    AgentHooks,
+    AgentOutputSchema,
+    FunctionTool,
+    GenerateDynamicPromptData,
+    GuardrailFunctionOutput,
+    ModelSettings,
+    RunContextWrapper,
+    RunHooks,
+    UserError,
+    function_tool,
+    input_guardrail,
+    output_guardrail,
+)
+from agentrun._agent import output_schema
 from agentrun.testing import ScriptedModel
 
 
@@ -159,7 +168,7 @@ def not_a_hook() -> None: ...
         ({"input_guardrails": [print]}, "expected an InputGuardrail; decorate the function with @input_guardrail"),
         ({"output_guardrails": ()}, "output_guardrails is (), expected a list"),
         ({"output_guardrails": [print]}, "expected an OutputGuardrail; decorate the function with @output_guardrail"),
-        ({"output_type": "str"}, "output_type is 'str', expected a type, an AgentOutputSchema or None; pass the type itself"),
+        ({"output_type": "str"}, "output_type is 'str', expected a type, an AgentOutputSchema or None; pass the type"),
         ({"output_type": Answer("x", 1)}, "an AgentOutputSchema or None; pass the type, not a value of it"),
         ({"hooks": RunHooks()}, "expected an AgentHooks object or None; RunHooks go to Runner.run(hooks=...)"),
         ({"hooks": AgentHooks}, "expected an AgentHooks object or None; make an object of it: AgentHooks()"),
@@ -173,7 +182,8 @@ def test_a_wrong_value_is_refused_with_field_value_expectation_and_remedy(
     arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TypeError) as caught:
-        Agent(**{"name": "a", **arguments})
+        given: dict[str, Any] = {"name": "a", **arguments}
+        Agent(**given)
     assert message in str(caught.value)
 
 
@@ -186,7 +196,7 @@ def test_a_wrong_value_is_refused_when_it_is_assigned_too() -> None:
 
 
 def test_model_settings_may_be_a_plain_dict() -> None:
-    agent = Agent("helper", model_settings={"temperature": 0.5})  # type: ignore[arg-type]
+    agent = Agent("helper", model_settings={"temperature": 0.5})
     assert agent.model_settings == ModelSettings(temperature=0.5)
 
 
@@ -277,7 +287,19 @@ async def test_a_callable_object_with_an_async_call_is_awaited() -> None:
     assert await Agent("helper", instructions=Instruct()).get_system_prompt(context_of()) == "from an object"
 
 
-@pytest.mark.parametrize("instruct", [lambda: "x", lambda context: "x", lambda context, agent, more: "x"])
+def takes_nothing() -> str:
+    return ""
+
+
+def takes_context(context: Any) -> str:
+    return ""
+
+
+def takes_more(context: Any, agent: Any, more: Any = None) -> str:
+    return ""
+
+
+@pytest.mark.parametrize("instruct", [takes_nothing, takes_context, takes_more])
 async def test_an_instructions_function_must_take_exactly_two_parameters(instruct: Any) -> None:
     agent = Agent("helper", instructions=instruct)
     with pytest.raises(
@@ -348,7 +370,7 @@ def test_a_clone_is_checked_like_an_agent() -> None:
 async def test_only_enabled_tools_are_seen_in_the_order_of_the_list() -> None:
     async def for_ada(context: RunContextWrapper[Any], agent: AgentBase[Any]) -> bool:
         await anyio.sleep(1)
-        return context.context.name == "Ada"
+        return bool(context.context.name == "Ada")
 
     @function_tool(is_enabled=False)
     def hidden() -> str:

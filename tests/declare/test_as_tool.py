@@ -6,17 +6,14 @@ import dataclasses
 import enum
 import inspect
 import json
+from types import BuiltinFunctionType
 from typing import Annotated, Any, Literal
 
 import pytest
 
-from agentrun._agent import Agent
+from agentrun import Agent, FunctionTool, ToolOrigin, ToolOriginType, UserError, default_tool_error_function
 from agentrun._agent_tool import StructuredToolInputBuilderOptions, default_tool_input_builder
-from agentrun._exceptions import UserError
-from agentrun._function_tool import FunctionTool
 from agentrun._schema import Meta
-from agentrun._tool_failure import default_tool_error_function
-from agentrun._tool_output import ToolOrigin, ToolOriginType
 
 TRANSLATOR = Agent("Translator Bot", instructions="Translate")
 
@@ -104,7 +101,7 @@ def test_parameters_give_the_schema() -> None:
             UserError,
             "'translate' got parameters=<class 'int'>, expected a type with named fields; use a dat",
         ),
-        ({"parameters": type(print)}, UserError, "agent tool 'translate' cannot use parameters="),
+        ({"parameters": BuiltinFunctionType}, UserError, "agent tool 'translate' cannot use parameters="),
         ({"max_turns": "3"}, TypeError, "max_turns must be a whole number or None for no limit, got '3'"),
         ({"max_turns": True}, TypeError, "max_turns must be a whole number"),
         ({"on_stream": 7}, TypeError, "on_stream must be a function or None, got 7"),

@@ -8,18 +8,19 @@ from typing import Any
 import anyio
 import pytest
 
-from agentrun._agent import Agent
-from agentrun._context import RunContextWrapper, ToolContext
-from agentrun._exceptions import UserError
-from agentrun._guardrail import (
+from agentrun import (
+    Agent,
     GuardrailFunctionOutput,
     InputGuardrail,
     OutputGuardrail,
+    RunContextWrapper,
+    ToolContext,
     ToolGuardrailFunctionOutput,
     ToolInputGuardrail,
     ToolInputGuardrailData,
     ToolOutputGuardrail,
     ToolOutputGuardrailData,
+    UserError,
     input_guardrail,
     output_guardrail,
     tool_input_guardrail,

@@ -11,10 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from agentrun._agent import Agent
-from agentrun._context import RunContextWrapper
-from agentrun._exceptions import ModelBehaviorError, UserError
-from agentrun._handoff import Handoff, HandoffInputData, enabled_handoffs, handoff
+from agentrun import Agent, Handoff, HandoffInputData, ModelBehaviorError, RunContextWrapper, UserError, handoff
+from agentrun._handoff import enabled_handoffs
 
 CONTEXT: RunContextWrapper[Any] = RunContextWrapper("ada")
 BILLING = Agent("Billing Agent", handoff_description="Knows invoices.")
@@ -102,9 +100,9 @@ def takes_both(context: Any, given: Any) -> None: ...
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_type": int}, "'Billing Agent' got input_type=<class 'int'> without on_handoff; add an on_handoff function"),
-        ({"on_handoff": takes_both}, "on_handoff with the parameters (context: 'Any', given: 'Any') -> 'None', expected exactly "
-         "(context); pass input_type= to get an input"),
+        ({"input_type": int}, "'Billing Agent' got input_type=<class 'int'> without on_handoff; add an"),
+        ({"on_handoff": takes_both}, "the parameters (context: 'Any', given: 'Any') -> 'None', expected "
+         "exactly (context); pass input_type="),
         ({"on_handoff": takes_nothing}, "expected exactly (context); pass input_type="),
         ({"on_handoff": takes_context, "input_type": int}, "expected exactly (context, input)"),
         ({"on_handoff": 7}, "got on_handoff=7, expected a function"),

@@ -10,19 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrun._agent import Agent
-from agentrun._handoff import HandoffInputData
-from agentrun._handoff_history import (
-    default_handoff_history_mapper,
-    get_conversation_history_wrappers,
-    nest_handoff_history,
-    reset_conversation_history_wrappers,
-    set_conversation_history_wrappers,
-    unfolded,
-)
-from agentrun._items import (
+from agentrun import (
+    Agent,
     CompactionItem,
     HandoffCallItem,
+    HandoffInputData,
     HandoffOutputItem,
     InputItem,
     MCPListToolsItem,
@@ -31,7 +23,13 @@ from agentrun._items import (
     ToolApprovalItem,
     ToolCallItem,
     ToolCallOutputItem,
+    default_handoff_history_mapper,
+    get_conversation_history_wrappers,
+    nest_handoff_history,
+    reset_conversation_history_wrappers,
+    set_conversation_history_wrappers,
 )
+from agentrun._handoff_history import unfolded
 from agentrun.extensions.handoff_filters import remove_all_tools
 from agentrun.extensions.handoff_prompt import RECOMMENDED_PROMPT_PREFIX, prompt_with_handoff_instructions
 from agentrun.testing import assistant_message, function_call, reasoning
@@ -72,12 +70,17 @@ def handoff_data(**changes: Any) -> HandoffInputData:
     return data.clone(**changes)
 
 
-def lines_of(item: dict[str, Any]) -> list[str]:
+def lines_of(item: Any) -> list[str]:
     start, end = get_conversation_history_wrappers()
     assert item["role"] == "assistant"
-    lines = item["content"].split("\n")
+    lines: list[str] = item["content"].split("\n")
     assert (lines[1], lines[-1]) == (start, end)
     return lines[2:-1]
+
+
+def items_of(data: HandoffInputData) -> tuple[Any, ...]:
+    assert isinstance(data.input_history, tuple)
+    return data.input_history
 
 
 # HO-8: nesting
@@ -85,10 +88,7 @@ def lines_of(item: dict[str, Any]) -> list[str]:
 
 def test_the_past_becomes_one_summary_and_messages_of_the_last_turn_stay() -> None:
     nested = nest_handoff_history(handoff_data())
-    past, said, transfer = nested.input_history
-    assert isinstance(past, dict)
-    assert isinstance(said, dict)
-    assert isinstance(transfer, dict)
+    past, said, transfer = items_of(nested)
     lines = lines_of(past)
     assert lines[0] == "1. user: my invoice is wrong"
     assert [json.loads(line[3:]).get("type") for line in lines[1:]] == [
@@ -109,7 +109,7 @@ def test_result_and_session_keep_the_items_of_the_turn() -> None:
 
 def test_a_text_input_and_a_handoff_without_a_past_can_be_nested() -> None:
     nested = nest_handoff_history(HandoffInputData("hello", (), ()))
-    assert lines_of(nested.input_history[0]) == ["1. user: hello"]  # type: ignore[arg-type]
+    assert lines_of(nested.input_history[0]) == ["1. user: hello"]
     assert nest_handoff_history(HandoffInputData((), (), ())).input_history == ()
 
 
@@ -118,8 +118,8 @@ def test_a_summary_is_unfolded_and_numbered_anew_at_the_next_handoff() -> None:
     twice = nest_handoff_history(
         once.clone(pre_handoff_items=call_and_output(call_id="call_2"), new_items=handoff_items(), input_items=None)
     )
-    past, _ = twice.input_history
-    lines = lines_of(past)  # type: ignore[arg-type]
+    past, _ = items_of(twice)
+    lines = lines_of(past)
     assert lines[0] == "1. user: my invoice is wrong"
     assert [line.split(". ")[0] for line in lines] == [str(number) for number in range(1, 10)]
     assert not any("CONVERSATION HISTORY" in line for line in lines)
@@ -128,7 +128,7 @@ def test_a_summary_is_unfolded_and_numbered_anew_at_the_next_handoff() -> None:
 def test_an_approval_that_waits_is_not_told_to_the_next_agent() -> None:
     approval = ToolApprovalItem(TRIAGE, function_call("delete", {}, call_id="call_3"))
     nested = nest_handoff_history(handoff_data(pre_handoff_items=(approval,), new_items=(approval,)))
-    assert [lines_of(item) for item in nested.input_history] == [["1. user: my invoice is wrong"]]  # type: ignore[arg-type]
+    assert [lines_of(item) for item in items_of(nested)] == [["1. user: my invoice is wrong"]]
 
 
 def test_a_mapper_of_ones_own_is_used_as_it_is() -> None:
@@ -183,7 +183,7 @@ def test_remove_all_tools_leaves_only_what_was_said() -> None:
     approval = ToolApprovalItem(TRIAGE, function_call("delete", {}, call_id="call_3"))
     added = InputItem(TRIAGE, {"role": "user", "content": "and hurry"})
     compact = CompactionItem(TRIAGE, {"type": "compaction"})
-    history = (
+    history: tuple[dict[str, Any], ...] = (
         USER,
         {"type": "function_call", "call_id": "call_0", "name": "search", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "call_0", "output": "1"},

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentrun._agent import Agent
-from agentrun._context import AgentHookContext, RunContextWrapper
-from agentrun._hooks import AgentHooks, RunHooks, overridden
+from agentrun import Agent, AgentHookContext, AgentHooks, RunContextWrapper, RunHooks
+from agentrun._hooks import overridden
 
 CONTEXT: RunContextWrapper[Any] = RunContextWrapper(None)
 
@@ -79,6 +78,6 @@ async def test_a_callback_that_is_overridden_is_found_wherever_it_is_defined() -
     async def on_end(*arguments: Any) -> None:
         seen.append("end")
 
-    hooks.on_agent_end = on_end  # type: ignore[method-assign]
+    hooks.on_agent_end = on_end  # type: ignore[method-assign, assignment]
     assert overridden(hooks, "on_agent_end") is on_end
     assert overridden(None, "on_agent_end") is None
