@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, cast
 
 import anyio
-from anyio.abc import TaskStatus
 
 Backend = Literal["asyncio", "trio"]
 
@@ -44,12 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from agentrun import __version__
-
     parser = argparse.ArgumentParser(
         prog="agentrun", description="A structured-concurrency runtime for LLM agents on asyncio and Trio."
     )
-    parser.add_argument("--version", action="version", version=f"agentrun {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     demo = commands.add_parser(
@@ -68,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     chat = commands.add_parser(
         "chat",
         help="talk to an agent of yours",
-        description="Talk to an agent of yours in the terminal. 'exit', 'quit' or the end of input leaves; Ctrl-C stops "
-        "the answer, and leaves at the prompt.",
+        description="Talk to an agent of yours in the terminal. 'exit', 'quit' or the end of input leaves; "
+        "Ctrl-C stops the answer, and leaves at the prompt.",
     )
     chat.set_defaults(run=_chat)
     chat.add_argument(
@@ -81,6 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--no-stream", action="store_true", help="show each answer when it is whole")
     chat.add_argument("--max-turns", type=int, default=10, metavar="N", help="model calls per question; default: 10")
     return parser
+
+
+class _Version(argparse.Action):
+    """Shows the version; looked up only when asked for, because that reads the installed metadata."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        parser.exit(message=f"agentrun {metadata.version('agentrun')}\n")
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +131,7 @@ def _run(main: Callable[[], Awaitable[None]], backend: Backend, *, interrupt: bo
     Errors that agentrun raises on purpose are told in one line; any other is a bug and shows its traceback.
     """
     from agentrun._exceptions import AgentsException, UserError
+    from agentrun._interrupt import run_interruptible
 
     if backend == "trio":
         import importlib.util
@@ -136,54 +142,15 @@ def _run(main: Callable[[], Awaitable[None]], backend: Backend, *, interrupt: bo
         if not interrupt:
             anyio.run(main, backend=backend)
             return 0
-        return INTERRUPTED if anyio.run(_until_interrupt, main, backend=backend) else 0
+        if anyio.run(run_interruptible, main, backend=backend):
+            return _fail("interrupted; everything that was running has been cancelled and has ended", INTERRUPTED)
+        return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except UserError as exc:
         return _fail(exc, 2)
     except AgentsException as exc:
         return _fail(exc, 1)
-
-
-async def _until_interrupt(main: Callable[[], Awaitable[None]]) -> bool:
-    """Run `main` and cancel it on Ctrl-C; return whether it was.
-
-    The first Ctrl-C is a cancel scope like any other, so that the run ends as after a cancel. The next one raises
-    KeyboardInterrupt, for a run that does not end.
-    """
-    failed: list[Exception] = []
-
-    async def contained() -> None:
-        try:
-            await main()
-        except Exception as exc:  # noqa: BLE001 - raised below, outside of the nursery, which would wrap it in a group
-            failed.append(exc)
-
-    async with anyio.create_task_group() as nursery:
-        await nursery.start(_watch_interrupt, nursery.cancel_scope, name="interrupt watch")
-        await contained()
-        if nursery.cancel_scope.cancel_called:
-            await anyio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
-        return False if not failed else _raise(failed[0])
-    return True
-
-
-def _raise(error: Exception) -> bool:
-    raise error
-
-
-async def _watch_interrupt(
-    scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    try:
-        with anyio.open_signal_receiver(signal.SIGINT) as signals:
-            task_status.started()
-            async for _ in signals:
-                scope.cancel("interrupted")
-                return
-    except NotImplementedError:  # asyncio on Windows: Python raises KeyboardInterrupt there
-        task_status.started()
 
 
 def _fail(problem: object, code: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import unicodedata
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal, Protocol, TextIO
 
@@ -23,6 +23,7 @@ FRAME_SECONDS = 0.06
 """Time between two drawings of the live view."""
 
 _BAR_CELLS = 32
+_PRINTED = {"\n": "\n", "\t": "    ", "\r": ""}
 _COLOURS = {"running": "36", "done": "32", "cancelled": "33", "failed": "31"}
 
 
@@ -112,7 +113,11 @@ class Board:
 def printable(text: str) -> str:
     """Return `text` without control characters: what a model writes must not steer the terminal."""
     return "".join(
-        one if one == "\n" or unicodedata.category(one) not in ("Cc", "Cs") else " " if one == "\t" else "\N{REPLACEMENT CHARACTER}"
+        one
+        if one == "\n" or unicodedata.category(one) not in ("Cc", "Cs")
+        else " "
+        if one == "\t"
+        else "\N{REPLACEMENT CHARACTER}"
         for one in text
     )
 
@@ -223,10 +228,9 @@ class PlainView:
     def task_ended(self, line: TaskLine) -> None:
         """Write how a task ended."""
         assert line.ended is not None
+        took = f"{line.ended - line.started:.2f} s"
         note = f" ({line.note})" if line.note else ""
-        self._write_line(
-            f"{line.ended:6.2f} s  {line.kind:<9}  {line.name}: {line.state} after {line.ended - line.started:.2f} s{note}"
-        )
+        self._write_line(f"{line.ended:6.2f} s  {line.kind:<9}  {line.name}: {line.state} after {took}{note}")
 
     def said(self, speaker: str, delta: str) -> None:
         """Write a piece of text, after the speaker's name where somebody else spoke before."""
@@ -329,5 +333,3 @@ class LiveView:
 
     def _painted(self, line: TaskLine, row: str) -> str:
         return f"\x1b[{_COLOURS[line.state]}m{row}\x1b[0m" if self._coloured else row
-
-

@@ -22,6 +22,7 @@ from agentrun._context import RunContextWrapper
 from agentrun._function_tool import function_tool
 from agentrun._guardrail import GuardrailFunctionOutput, input_guardrail
 from agentrun._hooks import RunHooks
+from agentrun._responses import ResponseTextDeltaEvent
 from agentrun._runner import Runner
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ QUESTION = "How is the weather in Lisbon tomorrow, and when does the next train 
 _WEATHER_SECONDS = 0.5
 _TRAINS_SECONDS = 0.8
 _WORD_SECONDS = 0.04
+_VERDICT_SECONDS = 0.02
 
 
 @attrs.frozen
@@ -64,6 +66,7 @@ async def get_weather(context: RunContextWrapper[Board], city: str) -> str:
     """Return tomorrow's weather.
 
     Args:
+        context: the run's context, which the model does not see.
         city: the name of the city.
     """
     with context.context.task("tool", f"get_weather({city})") as line:
@@ -77,15 +80,15 @@ async def find_trains(context: RunContextWrapper[Board], origin: str, destinatio
     """Return the next trains.
 
     Args:
+        context: the run's context, which the model does not see.
         origin: where to start.
         destination: where to go.
     """
     with context.context.task("tool", f"find_trains({origin}, {destination})") as line:
-        line.note = "connection to the timetable left open"
         try:
             await anyio.sleep(_TRAINS_SECONDS)
         finally:
-            line.note = "connection to the timetable closed"
+            line.note = "timetable closed"  # also when the run is cancelled: a tool's cleanup is waited for
         return f"{origin} to {destination}: 14:30, arrives 17:24"
 
 
@@ -98,11 +101,11 @@ def make_agents(model: Model) -> Agent[Board]:
         output_type=Verdict,
     )
 
-    @input_guardrail(name="about travel?")
+    @input_guardrail(name="about travel")
     async def about_travel(
         context: RunContextWrapper[Board], agent: Agent[Any], given: str | list[TResponseInputItem]
     ) -> GuardrailFunctionOutput:
-        with context.context.task("guardrail", "about travel?") as line:
+        with context.context.task("guardrail", "about travel") as line:
             verdict = (await Runner.run(judge, given)).final_output_as(Verdict)
             line.note = "passed" if verdict.about_travel else "tripped"
             return GuardrailFunctionOutput(verdict, tripwire_triggered=not verdict.about_travel)
@@ -116,7 +119,7 @@ def make_agents(model: Model) -> Agent[Board]:
     )
     return Agent[Board](
         "Triage agent",
-        instructions="You are the front desk. Say who will answer, and hand questions about travel to the travel agent.",
+        instructions="You are the front desk. Say who will answer. Hand questions about travel to the travel agent.",
         model=model,
         handoffs=[travel],
         input_guardrails=[about_travel],
@@ -129,8 +132,8 @@ def answer(body: dict[str, Any]) -> ModelStep:
 
     talk = conversation_of(body)
     if not talk.tools:
-        verdict = '{"about_travel": true, "reason": "It asks for the weather on a trip and for a train."}'
-        return ModelStep.respond(verdict, delay=_WORD_SECONDS)
+        verdict = '{"response": {"about_travel": true, "reason": "It asks for the weather on a trip and for a train."}}'
+        return ModelStep.respond(verdict, delay=_VERDICT_SECONDS)
     if "get_weather" not in talk.tools:
         hello = assistant_message("One moment, our travel agent will look that up.")
         return ModelStep.respond(
@@ -165,9 +168,7 @@ class _BoardHooks(RunHooks[Board]):
     ) -> None:
         self._asking = context.context.start("model", agent.name)
 
-    async def on_llm_end(
-        self, context: RunContextWrapper[Board], agent: Agent[Board], response: ModelResponse
-    ) -> None:
+    async def on_llm_end(self, context: RunContextWrapper[Board], agent: Agent[Board], response: ModelResponse) -> None:
         if self._asking is not None:
             calls = sum(item.type == "function_call" for item in response.output)
             context.context.end(self._asking, "done", f"{calls} call{'s' * (calls > 1)}" if calls else "answer")
@@ -225,6 +226,7 @@ async def run_demo(options: DemoOptions, out: TextIO) -> None:
     finally:
         if provider is not None:
             out.write(f"{len(provider.requests)} HTTP requests, {provider.open_requests} of them still open\n")
+            out.flush()
 
 
 async def _ask(agent: Agent[Board], view: LiveView | PlainView, out: TextIO) -> None:
@@ -238,7 +240,7 @@ async def _ask(agent: Agent[Board], view: LiveView | PlainView, out: TextIO) -> 
                 stack.callback(nursery.cancel_scope.cancel)
             async with Runner.run_streamed(agent, QUESTION, board, hooks=_BoardHooks()) as result:
                 async for event in result.stream_events():
-                    if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+                    if event.type == "raw_response_event" and isinstance(event.data, ResponseTextDeltaEvent):
                         board.say(result.current_agent.name, event.data.delta)
         ended = "done"
     except anyio.get_cancelled_exc_class():
