@@ -468,6 +468,8 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
             # The nursery wraps what the block itself raised; outside of the block nobody asked for a group.
             if raised_in_block is None or group.exceptions != (raised_in_block,):
                 raise
+        finally:
+            live.close()
         if raised_in_block is not None:
             raise raised_in_block
         if live.error is not None and not live.delivered:

@@ -162,6 +162,11 @@ class LiveRun:
             log.warning("a cancelled run did not end within %s s; one of its tools does not stop", JOIN_SECONDS)
         self._sink.consumer.close()
 
+    def close(self) -> None:
+        """Drop the events that nobody read: the block that owned the run has ended, and the run with it."""
+        self._sink.consumer.cut = True
+        self._sink.consumer.close()
+
     def leave(self) -> None:
         """Cancel the run because its reader is gone."""
         self.cancel()
