@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from agentrun.models._limits import Limits
 
-__all__ = ["CONNECT_SECONDS", "Endpoint", "Exchange", "error_said", "error_type"]
+__all__ = ["CONNECT_SECONDS", "Endpoint", "Exchange", "error_said", "error_type", "is_head_too_long"]
 
 CONNECT_SECONDS = 30.0
 """How long making a connection may take; protects against hosts that swallow packets."""
@@ -195,8 +195,7 @@ class Endpoint:
         if isinstance(exc, family.ConnectTimeout) and self.connect_seconds is not None:
             return ModelTimeoutError(self.connect_seconds, "connect")
         detail = f"{type(exc).__name__} {self.redact(str(exc))}".strip()
-        if any(getattr(link, "error_status_hint", None) == 431 for link in _causes(exc)):
-            # h11 holds a head of at most 100 KiB. It is the provider's mistake, and it would make it again
+        if is_head_too_long(exc):
             return ModelTransportError(
                 f"the head of the reply from {self.origin} is too long ({detail})", response_started=True
             )
@@ -241,10 +240,13 @@ class Endpoint:
         return body.replace(self.api_key.encode(), b"[api key]") if self.api_key else body
 
 
-def _causes(exc: BaseException | None) -> Iterable[BaseException]:
+def is_head_too_long(exc: BaseException | None) -> bool:
+    """Return whether a request failed by a reply whose head is longer than the 100 KiB that h11 takes."""
     while exc is not None:
-        yield exc
+        if getattr(exc, "error_status_hint", None) == 431:
+            return True
         exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _shown(text: str) -> str:

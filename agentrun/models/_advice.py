@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentrun._exceptions import AgentsException, ModelStatusError, ModelTimeoutError, ModelTransportError
-from agentrun._http import error_said, error_type
+from agentrun._http import error_said, error_type, is_head_too_long
 from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest, ModelRetryNormalizedError
 
 __all__ = ["retry_advice"]
@@ -14,8 +14,9 @@ _LONGEST_WAIT = 60.0  # a longer Retry-After is for the caller to wait, not for 
 def retry_advice(request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
     """Return whether and when a failed request may be sent again; None for what is no failure of HTTP.
 
-    It is safe when nothing was sent, when the status says that nothing was done, and when the connection broke before
-    the reply began. It is not when a reply had begun, and a whole reply may exist when a deadline passed.
+    It is safe when nothing was sent, when the status says that nothing was done, when the connection broke before the
+    reply began, and for streams of which nothing was shown yet (the run looks to that). It is not when a whole reply
+    may exist, or a conversation at the provider may have grown by it.
     """
     error = request.error
     if isinstance(error, ModelStatusError):
@@ -31,9 +32,14 @@ def retry_advice(request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
             response_started=error.limit == "idle",
         )
     if isinstance(error, ModelTransportError):
+        # The run never sends a request again whose content was shown, so what broke in a stream is safe as long as the
+        # provider keeps no conversation; a whole reply may have been made, and paid for, when its body breaks
+        safe = not error.response_started or (
+            request.stream and request.conversation_id is None and not is_head_too_long(error)
+        )
         return ModelRetryAdvice(
-            suggested=not error.response_started,
-            replay_safety="unsafe" if error.response_started else "safe",
+            suggested=safe,
+            replay_safety="safe" if safe else "unsafe",
             reason="the connection broke" if error.request_sent else "nothing was sent",
             normalized=_normalized(error, is_network_error=True),
             response_started=error.response_started,
