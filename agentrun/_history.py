@@ -86,6 +86,10 @@ class History:
         orphans = set(self._open.values())
         return [item for index, item in enumerate(self._items) if index not in orphans]
 
+    def base(self) -> list[TResponseInputItem]:
+        """Return the caller's own input, which the history began with."""
+        return self._items[: self._base]
+
     def __len__(self) -> int:
         return len(self._items)
 

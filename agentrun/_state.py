@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
-from agentrun._exceptions import AgentsException, RunErrorDetails
+from agentrun._exceptions import AgentsException, RunErrorDetails, UserError
 from agentrun._history import History
 from agentrun._items import (
     HandoffOutputItem,
@@ -92,6 +92,8 @@ class RunState(Generic[TContext]):
     """Whether the hooks for the start of the current agent have run."""
     warnings: list[str] = attrs.field(init=False, factory=list)
     """What went wrong without failing the run: a cleanup that was cut short, a thread that was abandoned."""
+    pending_input: list[TResponseInputItem] = attrs.field(init=False, factory=list)
+    """Input added while the run was paused, for the next model call."""
     unsent: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
     """With a conversation kept by the provider: what it has not been sent yet; None before the first request."""
     input_stored: bool = attrs.field(init=False, default=False)
@@ -251,6 +253,139 @@ class RunState(Generic[TContext]):
             approval_item, always_reject=always_reject, rejection_message=rejection_message
         )
 
+    def add_input(self, input: str | list[TResponseInputItem]) -> None:  # noqa: A002 - the documented name
+        """Add input to a paused or stopped run; it goes to the model with the next request.
+
+        The input guardrails of the agent that works then, and those of the configuration, judge it first.
+
+        Raises:
+            UserError: the run is finished, or has no turn left.
+
+        Source: human in the loop, "Adding input".
+        """
+        if self.is_finished:
+            raise UserError("this run is finished; start a new one with result.to_input_list() and the new input")
+        if self.max_turns is not None and self.current_turn >= self.max_turns:
+            raise UserError(f"this run has used its {self.max_turns} turns, so that no model would see the input")
+        self.pending_input = [*self.pending_input, *ItemHelpers.input_to_new_input_list(input)]
+
+    def clear_pending_input(self) -> None:
+        """Take back what `add_input` added and no model has seen."""
+        self.pending_input = []
+
+    def to_json(
+        self,
+        *,
+        context_serializer: Callable[[Any], Mapping[str, Any]] | None = None,
+        strict_context: bool = False,
+        include_tracing_api_key: bool = False,
+    ) -> dict[str, Any]:
+        """Return the state as plain JSON data.
+
+        Args:
+            context_serializer: makes a dict of the context object. Without one a mapping goes as it is, a data class as a
+                dict with a warning, anything else not at all, with a warning.
+            strict_context: raise instead of warning.
+            include_tracing_api_key: kept for compatibility; a state holds no key.
+
+        Raises:
+            UserError: the context has no JSON form, or with `strict_context` would not come back as it is.
+
+        Source: human in the loop, "Storing a run".
+        """
+        from agentrun._state_json import state_to_json
+
+        return state_to_json(self, context_serializer, strict_context=strict_context)
+
+    def to_string(
+        self,
+        *,
+        context_serializer: Callable[[Any], Mapping[str, Any]] | None = None,
+        strict_context: bool = False,
+        include_tracing_api_key: bool = False,
+        key: bytes | str | None = None,
+    ) -> str:
+        """Return the state as JSON text.
+
+        Args:
+            context_serializer: see `to_json`.
+            strict_context: see `to_json`.
+            include_tracing_api_key: see `to_json`.
+            key: signs the text, so that `from_string` with the same key refuses one that was changed.
+
+        Raises:
+            UserError: see `to_json`.
+
+        Source: human in the loop, "Storing a run".
+        """
+        from agentrun._state_json import state_to_json, to_text
+
+        return to_text(state_to_json(self, context_serializer, strict_context=strict_context), key)
+
+    @staticmethod
+    async def from_json(
+        initial_agent: Agent[Any],
+        state_json: Mapping[str, Any],
+        *,
+        context_override: Any | None = None,
+        context_deserializer: Callable[[Mapping[str, Any]], Any] | None = None,
+        strict_context: bool = False,
+    ) -> RunState[Any]:
+        """Return the state in data that `to_json` made, from wherever it comes.
+
+        Args:
+            initial_agent: the agent the run was started with; the others are found over its handoffs, by name.
+            state_json: the data.
+            context_override: the context object, whatever was stored.
+            context_deserializer: makes the context object from the stored dict; sync or async.
+            strict_context: raise where a stored context cannot become the object it was.
+
+        Raises:
+            UserError: the data is damaged, of an unknown version, or names agents that are not there; says where.
+
+        Source: human in the loop, "Storing a run".
+        """
+        from agentrun._state_json import state_from_json
+
+        return await state_from_json(
+            initial_agent, state_json, context_override, context_deserializer, strict_context=strict_context
+        )
+
+    @staticmethod
+    async def from_string(
+        initial_agent: Agent[Any],
+        state_string: str,
+        *,
+        context_override: Any | None = None,
+        context_deserializer: Callable[[Mapping[str, Any]], Any] | None = None,
+        strict_context: bool = False,
+        key: bytes | str | None = None,
+    ) -> RunState[Any]:
+        """Return the state in text that `to_string` made, from wherever it comes.
+
+        Args:
+            initial_agent: see `from_json`.
+            state_string: the text.
+            context_override: see `from_json`.
+            context_deserializer: see `from_json`.
+            strict_context: see `from_json`.
+            key: the key the text was signed with.
+
+        Raises:
+            UserError: see `from_json`; and the text is too long, no JSON, or was changed after it was signed.
+
+        Source: human in the loop, "Storing a run".
+        """
+        from agentrun._state_json import from_text, state_from_json
+
+        return await state_from_json(
+            initial_agent,
+            from_text(state_string, key),
+            context_override,
+            context_deserializer,
+            strict_context=strict_context,
+        )
+
     def __str__(self) -> str:
         return f"RunState(agent={self.current_agent.name!r}, turn={self.current_turn}, items={len(self.new_items)})"
 
@@ -276,6 +411,7 @@ _COPIED = (
     "tool_input_guardrail_results",
     "tool_output_guardrail_results",
     "calls_done",
+    "pending_input",
     "unsent",
     "interruptions",
     "warnings",

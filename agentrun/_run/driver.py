@@ -22,7 +22,7 @@ from agentrun._exceptions import (
     RunTimeoutError,
     UserError,
 )
-from agentrun._items import MessageOutputItem
+from agentrun._items import InputItem, MessageOutputItem, RunItem
 from agentrun._responses import ResponseOutputMessage, ResponseOutputText
 from agentrun._run import sessions
 from agentrun._run.context import Gate, Run, Turn
@@ -153,8 +153,25 @@ async def _open_turn(run: Run) -> Event:
         await sessions.write_input(run)
         blocking = [one for one in run.input_guardrails() if not one.run_in_parallel]
         if blocking:
-            await check_blocking_input(run, blocking)
+            await check_blocking_input(run, blocking, state.original_input)
+    if state.pending_input:
+        await _admit_input(run)
     return Event.TURN_OPEN
+
+
+async def _admit_input(run: Run) -> None:
+    """Take over the input that was added while the run was paused, once the guardrails have passed it.
+
+    Source: human in the loop, "Adding input".
+    """
+    added, run.state.pending_input = run.state.pending_input, []
+    guardrails = run.input_guardrails()
+    if guardrails:
+        await check_blocking_input(run, guardrails, added)
+    items: list[RunItem] = [InputItem(run.agent, one) for one in added]
+    run.state.record(items)
+    run.turn.session_items.extend(items)
+    await sessions.write_turn(run)
 
 
 async def _ask_model(run: Run) -> Event:

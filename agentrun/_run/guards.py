@@ -97,13 +97,15 @@ def input_asks(
     return [ask(guardrail) for guardrail in guardrails]
 
 
-async def check_blocking_input(run: Run, guardrails: Sequence[InputGuardrail[Any]]) -> None:
-    """Ask the guardrails that nothing may overtake, all at once.
+async def check_blocking_input(
+    run: Run, guardrails: Sequence[InputGuardrail[Any]], given: str | list[TResponseInputItem]
+) -> None:
+    """Ask the guardrails that nothing may overtake about `given`, all at once.
 
     Raises:
         InputGuardrailTripwireTriggered: one tripped.
     """
-    asks = input_asks(run, guardrails, run.state.original_input)
+    asks = input_asks(run, guardrails, given)
     await run_guardrails(asks, InputGuardrailTripwireTriggered, run.state.input_guardrail_results)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentrun.testing._cancel_everywhere import CancelCase, cancel_everywhere
 from agentrun.testing._check_model import BrokenRule, check_model
 from agentrun.testing._clock import AutojumpLoop, DeadlockError, fail_on_deadlock, run_virtual, virtual_options
 from agentrun.testing._gate import Gate
@@ -31,6 +32,7 @@ __all__ = [
     "AutoModel",
     "AutojumpLoop",
     "BrokenRule",
+    "CancelCase",
     "Conversation",
     "DeadlockError",
     "FunctionModel",
@@ -49,6 +51,7 @@ __all__ = [
     "UnconsumedModelSteps",
     "UnexpectedModelCall",
     "assistant_message",
+    "cancel_everywhere",
     "check_model",
     "conversation_of",
     "fail_on_deadlock",
