@@ -17,6 +17,7 @@ from agentrun._settings import (
     Timeouts,
     ToolExecutionConfig,
     from_plain,
+    positive_seconds,
 )
 
 if TYPE_CHECKING:
@@ -188,6 +189,12 @@ class RunConfig:
     """The deadlines of the run."""
     event_buffer: int = attrs.field(default=256, validator=_event_buffer, kw_only=True)
     """How many events a stream holds for a slow consumer before the model is slowed down."""
+    approval_timeout: float | None = attrs.field(default=None, validator=positive_seconds, kw_only=True)
+    """Seconds a call waits for a decision while somebody reads `result.approvals()`; None for ever."""
+    on_approval_timeout: Literal["deny", "park"] = attrs.field(
+        default="park", validator=_one_of("deny", "park"), kw_only=True
+    )
+    """What the deadline decides: refuse the call, or leave it undecided so that the run pauses."""
     session_busy: SessionBusyPolicy = attrs.field(default="wait", validator=_one_of("wait", "reject"), kw_only=True)
     """What a run does while another one holds its session: queue, or raise `SessionBusy`."""
 

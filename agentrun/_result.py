@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from agentrun._items import ModelResponse, RunItem
     from agentrun._responses import TResponseInputItem
+    from agentrun._run.desk import ApprovalRequests
     from agentrun._run.live import LiveRun
     from agentrun._run.scope import CancelMode
     from agentrun._state import RunState
@@ -419,6 +420,21 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
         Source: streaming.
         """
         return EventStream(self._live)
+
+    def approvals(self) -> ApprovalRequests:
+        """Return the calls that wait for a decision while the run goes on, as an async iterator.
+
+        From here on a call that needs approval waits in place, and its siblings work on, instead of pausing the run. Read it
+        beside the events, in a task of its own. `RunConfig.approval_timeout` bounds the wait. Calls of nested agents pause
+        the run all the same.
+
+        On cancel of the run nothing waits any longer, and the iterator ends.
+
+        Source: human in the loop.
+        """
+        from agentrun._run.desk import ApprovalRequests
+
+        return ApprovalRequests(self._live.desk)
 
     def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
         """Stop the run. It has ended once the iteration has.

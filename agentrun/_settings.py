@@ -39,7 +39,12 @@ def from_plain(cls: type[_T], value: Any, what: str) -> _T:
     return cls(**given)
 
 
-def _positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Check a field that holds seconds, or None.
+
+    Raises:
+        ValueError: it is no positive, finite number.
+    """
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
@@ -160,7 +165,7 @@ class ModelSettings:
     prompt_cache_options: Any | None = None
     preserve_raw_usage: bool | None = None
     """Whether `ModelResponse.raw_usage` keeps the provider's own usage object."""
-    timeout: float | None = attrs.field(default=None, validator=_positive_seconds)
+    timeout: float | None = attrs.field(default=None, validator=positive_seconds)
     """Seconds one attempt of a model call may take; past it `ModelTimeoutError` is raised."""
 
     def resolve(self, override: ModelSettings | None) -> ModelSettings:
@@ -197,23 +202,23 @@ class Timeouts:
     `anyio.move_on_after` round a run works as well, on top of these.
     """
 
-    run: float | None = attrs.field(default=None, validator=_positive_seconds)
+    run: float | None = attrs.field(default=None, validator=positive_seconds)
     """The whole run; past it `RunTimeoutError` with `limit="run"`."""
-    turn: float | None = attrs.field(default=None, validator=_positive_seconds)
+    turn: float | None = attrs.field(default=None, validator=positive_seconds)
     """One turn, model and tools together; past it `RunTimeoutError` with `limit="turn"`."""
-    connect: float | None = attrs.field(default=30.0, validator=_positive_seconds)
+    connect: float | None = attrs.field(default=30.0, validator=positive_seconds)
     """Making a connection to a model; protects against hosts that swallow packets."""
-    first_event: float | None = attrs.field(default=300.0, validator=_positive_seconds)
+    first_event: float | None = attrs.field(default=300.0, validator=positive_seconds)
     """From sending a streamed request to its first whole event; protects against silent and dripping heads."""
-    idle: float | None = attrs.field(default=120.0, validator=_positive_seconds)
+    idle: float | None = attrs.field(default=120.0, validator=positive_seconds)
     """Between two whole events of a stream; protects against stalled, dripping and comment-only streams."""
-    total: float | None = attrs.field(default=600.0, validator=_positive_seconds)
+    total: float | None = attrs.field(default=600.0, validator=positive_seconds)
     """One attempt of a model call as a whole; protects against streams that never end."""
-    tool: float | None = attrs.field(default=None, validator=_positive_seconds)
+    tool: float | None = attrs.field(default=None, validator=positive_seconds)
     """A tool call whose tool has no `timeout` of its own."""
-    cleanup: float | None = attrs.field(default=5.0, validator=_positive_seconds)
+    cleanup: float | None = attrs.field(default=5.0, validator=positive_seconds)
     """How long a cancelled tool may clean up before its cleanup is cancelled as well."""
-    save: float | None = attrs.field(default=10.0, validator=_positive_seconds)
+    save: float | None = attrs.field(default=10.0, validator=positive_seconds)
     """One write to a session after the run was cancelled; protects a cancel from a database that hangs."""
 
     @classmethod

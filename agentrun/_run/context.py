@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentrun._items import RunItem
     from agentrun._responses import TResponseInputItem
     from agentrun._run.announce import Announcer
+    from agentrun._run.desk import ApprovalDesk
     from agentrun._run.reply import Plan
     from agentrun._run.scope import RunScope
     from agentrun._run.sink import NullSink, StreamSink
@@ -83,6 +84,8 @@ class Run:
     announce: Announcer
     scope: RunScope | None = None
     """The scopes of a streamed run; a plain run is stopped by its caller's scopes alone."""
+    desk: ApprovalDesk | None = None
+    """Where calls of a streamed run are decided while it goes on."""
     machine: Machine = attrs.field(factory=Machine)
     turn: Turn = attrs.field(init=False)
     models: dict[int, Model] = attrs.field(factory=dict)

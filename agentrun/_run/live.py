@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from agentrun._detached import start_root_task
+from agentrun._run.desk import ApprovalDesk
 from agentrun._run.driver import drive
 from agentrun._run.scope import CancelMode, RunScope
 from agentrun._run.sink import StreamSink
@@ -35,6 +36,7 @@ class LiveRun:
         self._run = run
         self._scope = scope
         self._sink = sink
+        self.desk = run.desk = ApprovalDesk()
         self._done = anyio.Event()
         self._error: BaseException | None = None
         self._reader: int | None = None
@@ -83,6 +85,7 @@ class LiveRun:
                 self.delivered = True  # it leaves through the nursery
             raise
         finally:
+            self.desk.close()
             self._sink.close()
             self._done.set()
 
@@ -96,6 +99,7 @@ class LiveRun:
             self._sink.consumer.leave()
             if not self.started:
                 self.started = True
+                self.desk.close()
                 self._sink.close()
                 self._done.set()
 

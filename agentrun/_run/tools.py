@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
 import anyio.lowlevel
@@ -221,7 +221,7 @@ class Call:
         self._outcome = Outcome(planned)
         # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
         self._scope = anyio.CancelScope(shield=self.tool is None or not self.tool.nests_run)
-        self._ended = self._stopped = self._cleaning = False
+        self._ended = self._stopped = self._cleaning = self._undecided = False
 
     def stop(self) -> None:
         """Cancel the call, if it has not ended."""
@@ -236,7 +236,8 @@ class Call:
         if self._continue_nested():
             return False
         if self._planned.tool is None:
-            await self._answer("tool_not_found", f"Tool '{self.name}' not found.")
+            self._settle(await self._worded("tool_not_found", f"Tool '{self.name}' not found."))
+            run.turn.outcomes[self._index] = self._outcome
             return True
         name = qualified_name(raw)
         decision = run.state.context.approvals.decision(name, raw.call_id)
@@ -245,20 +246,17 @@ class Call:
                 return False
             if await self._rejected_before_approval():
                 return True
+            if run.desk is not None and run.desk.listening:
+                self._undecided = True
+                return False
             before = run.turn.outcomes[self._index]
-            self._outcome.approval = (before.approval if before is not None else None) or ToolApprovalItem(
-                run.agent, raw, tool_namespace=self.tool.namespace, tool_origin=self.tool.tool_origin
-            )
+            self._outcome.approval = (before.approval if before is not None else None) or self._approval_item()
             run.turn.outcomes[self._index] = self._outcome
             return True
         if decision.approved:
             return False
-        message = decision.message
-        if message is None:
-            await self._answer("approval_rejected", DEFAULT_APPROVAL_REJECTION_MESSAGE)
-        else:
-            self._settle(message)
-            run.turn.outcomes[self._index] = self._outcome
+        self._settle(await self._rejection(decision.message))
+        run.turn.outcomes[self._index] = self._outcome
         return True
 
     def _continue_nested(self) -> bool:
@@ -271,6 +269,33 @@ class Call:
             before.nested.context.approvals.take(item, outer)
         self.context.nested = before.nested
         return True
+
+    def _approval_item(self) -> ToolApprovalItem:
+        return ToolApprovalItem(
+            self._run.agent,
+            self._planned.raw,
+            tool_namespace=self.tool.namespace,
+            tool_origin=self.tool.tool_origin,
+        )
+
+    async def _is_allowed(self) -> bool:
+        """Wait for the decision on the call; settle one that is refused, and park one that stays undecided.
+
+        Source: human in the loop.
+        """
+        desk, config, approvals = self._run.desk, self._run.spec.config, self._run.state.context.approvals
+        assert desk is not None
+        item = self._approval_item()
+        decision, always = await desk.ask(item, config.approval_timeout, config.on_approval_timeout)
+        if decision is None:
+            self._outcome.approval = item
+            return False
+        if decision.approved:
+            approvals.approve(item, always=always)
+            return True
+        approvals.reject(item, always=always, message=decision.message)
+        self._settle(await self._rejection(decision.message))
+        return False
 
     async def _rejected_before_approval(self) -> bool:
         """Ask the input guardrails before a person, where configured; return whether one of them has answered."""
@@ -285,13 +310,17 @@ class Call:
         self._run.turn.outcomes[self._index] = self._outcome
         return True
 
-    async def _answer(self, kind: Any, default: str) -> None:
-        """Settle the call with a text, as the run's formatter words it."""
-        args = ToolErrorFormatterArgs(
-            kind, "function", self._planned.raw.name, self._planned.raw.call_id, default, self._run.state.context
-        )
-        self._settle(await tool_error_message(self._run.spec.config.tool_error_formatter, args))
-        self._run.turn.outcomes[self._index] = self._outcome
+    async def _rejection(self, message: str | None) -> str:
+        """Return what the model is told of a refused call."""
+        if message is not None:
+            return message
+        return await self._worded("approval_rejected", DEFAULT_APPROVAL_REJECTION_MESSAGE)
+
+    async def _worded(self, kind: Literal["approval_rejected", "tool_not_found"], default: str) -> str:
+        """Return a text for the model, as the run's formatter words it."""
+        raw = self._planned.raw
+        args = ToolErrorFormatterArgs(kind, "function", raw.name, raw.call_id, default, self._run.state.context)
+        return await tool_error_message(self._run.spec.config.tool_error_formatter, args)
 
     async def _needs_approval(self) -> bool:
         """Return whether a person has to decide first.
@@ -344,6 +373,8 @@ class Call:
 
         Source: guardrails, "Tool guardrails".
         """
+        if self._undecided and not await self._is_allowed():
+            return
         resumed = self.context.nested is not None
         rejection = await self._check_input() if self.tool.tool_input_guardrails and not resumed else None
         if rejection is not None:

@@ -99,7 +99,7 @@ class CancelCase:
     @contextmanager
     def body(self, name: str) -> Generator[None]:
         """Mark the body of a tool, hook or guardrail: once begun it has to end, and none may begin after the cut."""
-        if self.cut and self.how != "after_turn":
+        if self.cut and self.outcome is None and self.how != "after_turn":
             self.faults.append(f"{name} began after the cancel")
         self.note(f"{name} begins")
         self._open_bodies.append(name)
