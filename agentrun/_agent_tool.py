@@ -19,6 +19,7 @@ import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from agentrun._agent_tool_values import AgentToolInvocation, AgentToolPause
 from agentrun._config import RunConfig
 from agentrun._context import RunContextWrapper, ToolContext
 from agentrun._enabled import first_error
@@ -58,19 +59,6 @@ __all__ = [
 ]
 
 log = logging.getLogger("agentrun")
-
-
-@attrs.frozen
-class AgentToolInvocation:
-    """The call of an agent tool that a nested run works for.
-
-    Source: results, `agent_tool_invocation`.
-    """
-
-    tool_name: str
-    tool_call_id: str
-    tool_arguments: str
-    """The arguments as the model wrote them, JSON text."""
 
 
 class AgentToolStreamEvent(TypedDict):
@@ -114,14 +102,6 @@ class AgentToolStreamOverflowError(AgentsException):
             f"agent tool {tool_name!r}: its on_stream handler is {limit} events behind; make the handler faster, or "
             "raise on_stream_max_pending_events"
         )
-
-
-@attrs.frozen(eq=False)
-class AgentToolPause:
-    """What the tool returns in place of an output while the nested run waits for approvals: the caller waits too."""
-
-    result: RunResult | RunResultStreaming
-    """The paused nested run; `interruptions` are what it waits for, `to_state()` continues it."""
 
 
 def _pending_limit(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import anyio
 import anyio.from_thread
 
-from agentrun._agent import Agent
+from agentrun._agent_base import AgentBase
 from agentrun._config import RunConfig, RunErrorHandlers
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import UserError
@@ -27,6 +27,7 @@ from agentrun._state import RunState
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from agentrun._agent import Agent
     from agentrun._responses import TResponseInputItem
     from agentrun.memory import Session
 
@@ -274,7 +275,7 @@ def _make_run(
         UserError: arguments that do not go together, or a state that is finished.
         TypeError: an argument of a wrong type.
     """
-    if not isinstance(agent, Agent):
+    if not isinstance(agent, AgentBase):
         raise TypeError(f"starting_agent is {agent!r}, expected an Agent; pass the agent object first")
     if hooks is not None and not isinstance(hooks, RunHooks):
         raise TypeError(
