@@ -270,8 +270,6 @@ class _AgentToolBody:
                         send_events.send_nowait({"event": event, "agent": agent, "tool_call": context.tool_call})
                     except anyio.WouldBlock:
                         raise AgentToolStreamOverflowError(self.name, self.options.max_pending_events or 0) from None
-                    except anyio.BrokenResourceError:
-                        return  # the handler's task was cancelled, and this one is about to be
 
     async def _tell(
         self,

@@ -196,7 +196,8 @@ def test_a_wrong_value_is_refused_when_it_is_assigned_too() -> None:
 
 
 def test_model_settings_may_be_a_plain_dict() -> None:
-    agent = Agent("helper", model_settings={"temperature": 0.5})
+    given: Any = {"temperature": 0.5}
+    agent = Agent("helper", model_settings=given)
     assert agent.model_settings == ModelSettings(temperature=0.5)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import logging
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import pytest
@@ -24,6 +25,7 @@ from agentrun import (
     input_guardrail,
     output_guardrail,
 )
+from agentrun._schema import Meta
 from agentrun.testing import Gate, ModelStep, ScriptedModel, assistant_message, function_call
 
 CALL = {"input": "what is new?"}
@@ -270,6 +272,48 @@ async def test_structured_arguments_reach_the_nested_agent_as_data_and_its_tools
     assert seen == [{"text": "hi", "language": "de"}]
 
 
+class Tone(enum.Enum):
+    PLAIN = "plain"
+    FORMAL = "formal"
+
+
+@dataclasses.dataclass
+class Term:
+    word: str
+
+
+@dataclasses.dataclass
+class Letter:
+    tone: Tone
+    kind: Literal["note"]
+    language: Literal["de", "fr"]
+    terms: list[Term]
+    pages: int | None
+    lines: Annotated[int, Meta(description="how long")]
+
+
+async def test_the_fields_of_structured_arguments_are_told_in_words() -> None:
+    seen: list[Any] = []
+
+    def build(options: Any) -> str:
+        seen.append(options["summary"].splitlines())
+        return "x"
+
+    tool = expert("hallo").as_tool("expert", None, parameters=Letter, input_builder=build)
+    given: dict[str, Any] = {"tone": "plain", "kind": "note", "language": "de", "terms": [], "pages": None, "lines": 3}
+    await Runner.run(caller(tool, steps=[call(arguments=given), "done"]), "x")
+    assert seen == [
+        [
+            '- tone (one of "plain", "formal")',
+            '- kind ("note")',
+            '- language (one of "de", "fr")',
+            "- terms (array of Term)",
+            "- pages (integer or null)",
+            "- lines (integer): how long",
+        ]
+    ]
+
+
 async def test_structured_arguments_are_checked() -> None:
     nested = expert()
     agent = caller(nested.as_tool("expert", None, parameters=Order), steps=[call(arguments={"text": 1}), "done"])
@@ -366,6 +410,40 @@ async def test_the_events_before_a_failure_are_told_before_it() -> None:
     with pytest.raises(Exception, match="broke"):
         await Runner.run(caller(tool), "x")
     assert seen == ["agent_updated_stream_event", *["raw_response_event"] * 3]
+
+
+async def test_what_is_no_exception_in_a_handler_leaves_as_itself() -> None:
+    class Stop(BaseException):
+        pass
+
+    def watch(event: AgentToolStreamEvent) -> None:
+        raise Stop
+
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - the run's own nurseries may wrap it
+        await Runner.run(caller(expert("nothing").as_tool("expert", None, on_stream=watch)), "x")
+    assert isinstance(caught.value, Stop)
+
+
+# S-76: approvals
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_nested_run_that_waits_for_an_approval_makes_the_caller_wait(streamed: bool) -> None:
+    @function_tool(needs_approval=True)
+    def delete() -> str:
+        return "deleted"
+
+    def watch(event: AgentToolStreamEvent) -> None: ...
+
+    nested = expert(call("delete", {}, "call_2"), "all gone", tools=[delete])
+    agent = caller(nested.as_tool("expert", None, on_stream=watch if streamed else None))
+    paused = await Runner.run(agent, "x")
+    assert [item.tool_name for item in paused.interruptions] == ["delete"]
+    assert paused.final_output is None
+    state = paused.to_state()
+    state.approve(state.get_interruptions()[0])
+    result = await Runner.run(agent, state)
+    assert (tool_output(result), result.final_output) == ("all gone", "done")
 
 
 # S-77: cancellation

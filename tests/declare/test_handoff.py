@@ -55,6 +55,10 @@ async def test_something_appended_to_the_list_later_is_checked_at_the_next_turn(
         await enabled_handoffs(triage, CONTEXT)
 
 
+async def test_an_agent_without_handoffs_has_none_to_show() -> None:
+    assert await enabled_handoffs(Agent("alone"), CONTEXT) == []
+
+
 # HO-2: handoff()
 
 

@@ -160,6 +160,15 @@ def test_a_users_text_with_marks_in_it_is_not_taken_for_a_summary() -> None:
     assert len(lines_of(default_handoff_history_mapper([item])[0])) == 1
 
 
+@pytest.mark.parametrize(
+    "line", ["not numbered", "1. nobody: hi", "1. user", '1. {"type": "broken"', "1. [1]", '1. {"a": 1} {"b": 2}']
+)
+def test_a_text_that_only_looks_like_a_summary_stays_as_it_is(line: str) -> None:
+    content = default_handoff_history_mapper([USER])[0]["content"].replace("1. user: my invoice is wrong", line)
+    item = {"role": "assistant", "content": content}
+    assert unfolded([item]) == [item]
+
+
 texts = st.text() | st.text(alphabet='\n\r\x0b\u2028 .:123{}"abuser<>/')
 items = st.lists(
     st.fixed_dictionaries(
