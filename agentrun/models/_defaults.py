@@ -12,6 +12,8 @@ __all__ = [
     "account",
     "default_api",
     "default_client",
+    "default_key",
+    "default_tracing_key",
     "get_default_model",
     "set_default_openai_api",
     "set_default_openai_client",
@@ -25,6 +27,7 @@ OpenAIApi = Literal["responses", "chat_completions"]
 
 _key: str | None = None
 _client: Any | None = None
+_tracing_key: str | None = None
 _api: OpenAIApi = "responses"
 
 
@@ -33,14 +36,16 @@ def set_default_openai_key(key: str, use_for_tracing: bool = True) -> None:
 
     Args:
         key: the API key.
-        use_for_tracing: whether traces are sent with it as well. Only the exporter of traces reads that.
+        use_for_tracing: whether traces are sent with it as well.
 
     Source: configuration, "API keys and clients".
     """
-    global _key  # noqa: PLW0603 - the documented function sets a default of the process
+    global _key, _tracing_key  # noqa: PLW0603 - the documented function sets a default of the process
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UserError(f"the default OpenAI key must be a string, got {type(key).__name__}")
     _key = key
+    if use_for_tracing:
+        _tracing_key = key
 
 
 def set_default_openai_client(client: Any, use_for_tracing: bool = True) -> None:
@@ -48,12 +53,15 @@ def set_default_openai_client(client: Any, use_for_tracing: bool = True) -> None
 
     Args:
         client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`.
-        use_for_tracing: whether traces are sent with its key as well. Only the exporter of traces reads that.
+        use_for_tracing: whether traces are sent with its key as well.
 
     Source: configuration, "API keys and clients".
     """
-    global _client  # noqa: PLW0603
+    global _client, _tracing_key  # noqa: PLW0603
     _client = client
+    key = getattr(client, "api_key", None)
+    if use_for_tracing and isinstance(key, str):
+        _tracing_key = key
 
 
 def set_default_openai_api(api: OpenAIApi) -> None:
@@ -83,6 +91,11 @@ def default_client() -> Any | None:
 def default_key() -> str | None:
     """Return what `set_default_openai_key` was given."""
     return _key
+
+
+def default_tracing_key() -> str | None:
+    """Return the key that traces are sent with, None where none was set for them."""
+    return _tracing_key
 
 
 def get_default_model() -> str:

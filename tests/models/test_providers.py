@@ -28,7 +28,7 @@ from agentrun.models.responses import OpenAIResponsesModel
 @pytest.fixture(autouse=True)
 def process_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the defaults of the process back after each test."""
-    for name in ("_key", "_client", "_api"):
+    for name in ("_key", "_client", "_api", "_tracing_key"):
         monkeypatch.setattr(_defaults, name, getattr(_defaults, name))
 
 
@@ -58,6 +58,13 @@ def test_the_key_comes_from_the_first_place_that_names_it(monkeypatch: pytest.Mo
     assert sent_to(OpenAIResponsesModel("m", base_url="http://x", api_key="")) == ("http://x", "")
     monkeypatch.delenv("OPENAI_BASE_URL")
     assert sent_to(OpenAIResponsesModel("m", api_key="k")) == ("https://api.openai.com/v1", "k")
+
+
+def test_a_key_may_be_kept_from_traces() -> None:
+    set_default_openai_key("for-models", use_for_tracing=False)
+    assert (_defaults.default_key(), _defaults.default_tracing_key()) == ("for-models", None)
+    set_default_openai_client(Client())
+    assert _defaults.default_tracing_key() == "from-client"
 
 
 class Client:
