@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agentrun", description="A structured-concurrency runtime for LLM agents on asyncio and Trio."
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    version = importlib.import_module("agentrun").__version__
+    parser.add_argument("--version", action="version", version=f"agentrun {version}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     demo = commands.add_parser(
@@ -77,15 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--no-stream", action="store_true", help="show each answer when it is whole")
     chat.add_argument("--max-turns", type=int, default=10, metavar="N", help="model calls per question; default: 10")
     return parser
-
-
-class _Version(argparse.Action):
-    """Shows the version; looked up only when asked for, because that reads the installed metadata."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib import metadata
-
-        parser.exit(message=f"agentrun {metadata.version('agentrun')}\n")
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:
@@ -134,8 +128,6 @@ def _run(main: Callable[[], Awaitable[None]], backend: Backend, *, interrupt: bo
     from agentrun._interrupt import run_interruptible
 
     if backend == "trio":
-        import importlib.util
-
         if importlib.util.find_spec("trio") is None:
             return _fail("trio is not installed; pip install 'agentrun[trio]', or use --backend asyncio", 2)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
@@ -205,7 +206,13 @@ class RunConfig:
         Raises:
             TypeError: an unknown key, or a value that is neither.
         """
-        return cls() if value is None else from_plain(cls, value, "run_config")
+        return _default_config() if value is None else from_plain(cls, value, "run_config")
+
+
+@functools.cache
+def _default_config() -> RunConfig:
+    """Return the configuration of runs that name none; one for all of them."""
+    return RunConfig()
 
 
 @attrs.define

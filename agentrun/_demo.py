@@ -9,6 +9,7 @@ scripted provider in this process.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -51,6 +52,8 @@ class DemoOptions:
     base_url: str | None = None
     api: Api = "responses"
     plain: bool = False
+    pace: float = 1.0
+    """What the demo's own waits are multiplied by: those of its tools, and of the scripted provider between words."""
 
 
 @attrs.frozen
@@ -61,22 +64,30 @@ class Verdict:
     reason: str
 
 
+@attrs.frozen
+class Trip:
+    """The context object of the demo's runs."""
+
+    board: Board
+    pace: float
+
+
 @function_tool
-async def get_weather(context: RunContextWrapper[Board], city: str) -> str:
+async def get_weather(context: RunContextWrapper[Trip], city: str) -> str:
     """Return tomorrow's weather.
 
     Args:
         context: the run's context, which the model does not see.
         city: the name of the city.
     """
-    with context.context.task("tool", f"get_weather({city})") as line:
-        await anyio.sleep(_WEATHER_SECONDS)
+    with context.context.board.task("tool", f"get_weather({city})") as line:
+        await anyio.sleep(_WEATHER_SECONDS * context.context.pace)
         line.note = "sunny"
         return f"{city}: sunny, 24 degrees"
 
 
 @function_tool
-async def find_trains(context: RunContextWrapper[Board], origin: str, destination: str) -> str:
+async def find_trains(context: RunContextWrapper[Trip], origin: str, destination: str) -> str:
     """Return the next trains.
 
     Args:
@@ -84,15 +95,15 @@ async def find_trains(context: RunContextWrapper[Board], origin: str, destinatio
         origin: where to start.
         destination: where to go.
     """
-    with context.context.task("tool", f"find_trains({origin}, {destination})") as line:
+    with context.context.board.task("tool", f"find_trains({origin}, {destination})") as line:
         try:
-            await anyio.sleep(_TRAINS_SECONDS)
+            await anyio.sleep(_TRAINS_SECONDS * context.context.pace)
         finally:
             line.note = "timetable closed"  # also when the run is cancelled: a tool's cleanup is waited for
         return f"{origin} to {destination}: 14:30, arrives 17:24"
 
 
-def make_agents(model: Model) -> Agent[Board]:
+def make_agents(model: Model) -> Agent[Trip]:
     """Return the agent that gets the question."""
     judge = Agent[None](
         "Judge",
@@ -103,21 +114,21 @@ def make_agents(model: Model) -> Agent[Board]:
 
     @input_guardrail(name="about travel")
     async def about_travel(
-        context: RunContextWrapper[Board], agent: Agent[Any], given: str | list[TResponseInputItem]
+        context: RunContextWrapper[Trip], agent: Agent[Any], given: str | list[TResponseInputItem]
     ) -> GuardrailFunctionOutput:
-        with context.context.task("guardrail", "about travel") as line:
+        with context.context.board.task("guardrail", "about travel") as line:
             verdict = (await Runner.run(judge, given)).final_output_as(Verdict)
             line.note = "passed" if verdict.about_travel else "tripped"
             return GuardrailFunctionOutput(verdict, tripwire_triggered=not verdict.about_travel)
 
-    travel = Agent[Board](
+    travel = Agent[Trip](
         "Travel agent",
         handoff_description="Knows the weather and the trains.",
         instructions="Answer in two sentences. Look up the weather and the trains with your tools, both at once.",
         model=model,
         tools=[get_weather, find_trains],
     )
-    return Agent[Board](
+    return Agent[Trip](
         "Triage agent",
         instructions="You are the front desk. Say who will answer. Hand questions about travel to the travel agent.",
         model=model,
@@ -126,18 +137,18 @@ def make_agents(model: Model) -> Agent[Board]:
     )
 
 
-def answer(body: dict[str, Any]) -> ModelStep:
+def answer(body: dict[str, Any], *, pace: float = 1.0) -> ModelStep:
     """Answer a request as the models of the demo would: the provider's script."""
     from agentrun.testing import ModelStep, assistant_message, conversation_of, function_call
 
     talk = conversation_of(body)
     if not talk.tools:
         verdict = '{"response": {"about_travel": true, "reason": "It asks for the weather on a trip and for a train."}}'
-        return ModelStep.respond(verdict, delay=_VERDICT_SECONDS)
+        return ModelStep.respond(verdict, delay=_VERDICT_SECONDS * pace)
     if "get_weather" not in talk.tools:
         hello = assistant_message("One moment, our travel agent will look that up.")
         return ModelStep.respond(
-            [hello, function_call("transfer_to_travel_agent", {}, call_id="call_1")], delay=_WORD_SECONDS
+            [hello, function_call("transfer_to_travel_agent", {}, call_id="call_1")], delay=_WORD_SECONDS * pace
         )
     outputs = talk.outputs()
     if "get_weather" not in outputs or "find_trains" not in outputs:
@@ -145,15 +156,15 @@ def answer(body: dict[str, Any]) -> ModelStep:
             function_call("get_weather", {"city": "Lisbon"}, call_id="call_2"),
             function_call("find_trains", {"origin": "Lisbon", "destination": "Porto"}, call_id="call_3"),
         ]
-        return ModelStep.respond(calls, delay=_WORD_SECONDS)
+        return ModelStep.respond(calls, delay=_WORD_SECONDS * pace)
     return ModelStep.respond(
         "Tomorrow Lisbon will be sunny, with 24 degrees. "
         "The next train from Lisbon to Porto leaves at 14:30 and arrives at 17:24.",
-        delay=_WORD_SECONDS,
+        delay=_WORD_SECONDS * pace,
     )
 
 
-class _BoardHooks(RunHooks[Board]):
+class _BoardHooks(RunHooks[Trip]):
     """Shows the model calls and the handoff."""
 
     def __init__(self) -> None:
@@ -161,22 +172,22 @@ class _BoardHooks(RunHooks[Board]):
 
     async def on_llm_start(
         self,
-        context: RunContextWrapper[Board],
-        agent: Agent[Board],
+        context: RunContextWrapper[Trip],
+        agent: Agent[Trip],
         system_prompt: str | None,
         input_items: list[TResponseInputItem],
     ) -> None:
-        self._asking = context.context.start("model", agent.name)
+        self._asking = context.context.board.start("model", agent.name)
 
-    async def on_llm_end(self, context: RunContextWrapper[Board], agent: Agent[Board], response: ModelResponse) -> None:
+    async def on_llm_end(self, context: RunContextWrapper[Trip], agent: Agent[Trip], response: ModelResponse) -> None:
         if self._asking is not None:
             calls = sum(item.type == "function_call" for item in response.output)
-            context.context.end(self._asking, "done", f"{calls} call{'s' * (calls > 1)}" if calls else "answer")
+            context.context.board.end(self._asking, "done", f"{calls} call{'s' * (calls > 1)}" if calls else "answer")
 
     async def on_handoff(
-        self, context: RunContextWrapper[Board], from_agent: Agent[Board], to_agent: Agent[Board]
+        self, context: RunContextWrapper[Trip], from_agent: Agent[Trip], to_agent: Agent[Trip]
     ) -> None:
-        context.context.note(f"handoff: {from_agent.name} to {to_agent.name}")
+        context.context.board.note(f"handoff: {from_agent.name} to {to_agent.name}")
 
 
 @asynccontextmanager
@@ -201,7 +212,7 @@ async def _open_model(options: DemoOptions) -> AsyncGenerator[tuple[Model, Loopb
 
     from agentrun.testing import LoopbackProvider
 
-    provider = LoopbackProvider(script=answer)
+    provider = LoopbackProvider(script=functools.partial(answer, pace=options.pace))
     # Not our own connections, for they ask the environment for a proxy, and no proxy reaches this process.
     async with provider.serve() as url, httpx.AsyncClient(trust_env=False, timeout=None) as client:
         yield make("scripted", base_url=url, api_key="", http_client=client), provider, f"a scripted provider at {url}"
@@ -222,14 +233,14 @@ async def run_demo(options: DemoOptions, out: TextIO) -> None:
         async with _open_model(options) as (model, provider, where):
             out.write(f"agentrun on {options.backend}, asking {where} ({options.api} API, streamed)\n")
             out.write(f"question: {QUESTION}\n\n")
-            await _ask(make_agents(model), view, out)
+            await _ask(make_agents(model), view, out, options.pace)
     finally:
         if provider is not None:
             out.write(f"{len(provider.requests)} HTTP requests, {provider.open_requests} of them still open\n")
             out.flush()
 
 
-async def _ask(agent: Agent[Board], view: LiveView | PlainView, out: TextIO) -> None:
+async def _ask(agent: Agent[Trip], view: LiveView | PlainView, out: TextIO, pace: float) -> None:
     board = Board(view)
     ended: Literal["done", "cancelled", "failed"] = "failed"
     try:
@@ -238,7 +249,7 @@ async def _ask(agent: Agent[Board], view: LiveView | PlainView, out: TextIO) -> 
                 nursery = await stack.enter_async_context(anyio.create_task_group())
                 nursery.start_soon(view.draw, board, name="live view")
                 stack.callback(nursery.cancel_scope.cancel)
-            async with Runner.run_streamed(agent, QUESTION, board, hooks=_BoardHooks()) as result:
+            async with Runner.run_streamed(agent, QUESTION, Trip(board, pace), hooks=_BoardHooks()) as result:
                 async for event in result.stream_events():
                     if event.type == "raw_response_event" and isinstance(event.data, ResponseTextDeltaEvent):
                         board.say(result.current_agent.name, event.data.delta)

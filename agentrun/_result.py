@@ -16,7 +16,7 @@ from agentrun._state import LastAgent
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
-    from agentrun._agent_tool import AgentToolInvocation
+    from agentrun._agent_tool_values import AgentToolInvocation
     from agentrun._context import RunContextWrapper
     from agentrun._events import StreamEvent
     from agentrun._guardrail import (

@@ -348,6 +348,7 @@ class RunState(Generic[TContext]):
         from agentrun._state_json import state_from_json
 
         return await state_from_json(
+            (RunState, PendingTurn),
             initial_agent, state_json, context_override, context_deserializer, strict_context=strict_context
         )
 
@@ -379,6 +380,7 @@ class RunState(Generic[TContext]):
         from agentrun._state_json import from_text, state_from_json
 
         return await state_from_json(
+            (RunState, PendingTurn),
             initial_agent,
             from_text(state_string, key),
             context_override,

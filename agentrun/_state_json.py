@@ -56,12 +56,12 @@ from agentrun._items import (
     UnknownItem,
 )
 from agentrun._responses import InputTokensDetails, OutputTokensDetails
-from agentrun._state import PendingTurn, RunState
 from agentrun._tool_output import ToolOrigin, ToolOriginType
 from agentrun._usage import RequestUsage, Usage
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
+    from agentrun._state import PendingTurn, RunState
 
 log = logging.getLogger("agentrun")
 
@@ -509,7 +509,9 @@ def _refuse_constant(name: str) -> Any:
 class _Reader:
     """Reads one state, whose agents hang on `root`."""
 
-    def __init__(self, root: Agent[Any]) -> None:
+    def __init__(self, root: Agent[Any], state_class: type[RunState[Any]], pending_class: type[PendingTurn]) -> None:
+        # The classes come from the caller, so that this module does not import the one that imports it.
+        self._state_class, self._pending_class = state_class, pending_class
         self._root = root
         self._agents = agents_by_name(root)
         self._items: list[RunItem] = []
@@ -590,7 +592,7 @@ class _Reader:
             approvals=_approvals(at.get("context").get("approvals")),
             tool_input=tool_input,
         )
-        state: RunState[Any] = RunState(
+        state = self._state_class(
             wrapper,
             given.value if isinstance(given.value, str) else [one.members() for one in given.each()],
             self.agent(at.get("starting_agent")),
@@ -652,7 +654,7 @@ class _Reader:
         nested: dict[str, RunState[Any]] = {}
         for call_id, one in at.get("nested").entries():
             nested[call_id] = self._nested(one, state, call_id)
-        return PendingTurn(self.response(at.get("reply")), self.refer(at.get("items")), outputs, nested)
+        return self._pending_class(self.response(at.get("reply")), self.refer(at.get("items")), outputs, nested)
 
     def _nested(self, at: _At, state: RunState[Any], call_id: str) -> RunState[Any]:
         """Return the state of a nested run, whose root is the agent of the tool that was called."""
@@ -674,7 +676,7 @@ class _Reader:
                 f"{state.current_agent.name!r} has no agent tool of that name"
             )
         context = at.get("context")
-        return _Reader(root).state(at, state.context.context, context.members().get("tool_input"))
+        return _Reader(root, self._state_class, self._pending_class).state(at, state.context.context, context.members().get("tool_input"))
 
     @staticmethod
     def _gather_interruptions(state: RunState[Any]) -> None:
@@ -804,6 +806,7 @@ def _not_here(*_: Any) -> Any:
 
 
 async def state_from_json(
+    classes: tuple[type[RunState[Any]], type[PendingTurn]],
     root: Agent[Any],
     found: Mapping[str, Any],
     context_override: Any,
@@ -826,7 +829,7 @@ async def state_from_json(
     context = await _context(stored, context_override, context_deserializer, strict=strict_context)
     if isinstance(context, RunContextWrapper):
         context = cast("RunContextWrapper[Any]", context).context
-    return _Reader(root).state(at, context, stored.members().get("tool_input"))
+    return _Reader(root, *classes).state(at, context, stored.members().get("tool_input"))
 
 
 async def _context(at: _At, override: Any, deserializer: ContextDeserializer | None, *, strict: bool) -> Any:

@@ -37,7 +37,7 @@ def _count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
-@attrs.define
+@attrs.define(on_setattr=attrs.setters.NO_OP)
 class RequestUsage:
     """The tokens of one request to a model.
 
@@ -53,7 +53,7 @@ class RequestUsage:
     """True for a request that was cut off. `output_tokens` is then the number of deltas that had arrived, a lower bound."""
 
 
-@attrs.define
+@attrs.define(on_setattr=attrs.setters.NO_OP)
 class Usage:
     """The tokens of a run: sums over every reply that arrived whole, nested agents included.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
+
 from agentrun._context import AgentHookContext, RunContextWrapper
 from agentrun._hooks import overridden
 
@@ -37,7 +39,10 @@ _AGENT_NAMES = {
 
 
 class Announcer:
-    """The hooks of one run. Of one moment the run's hook comes first, then the agent's, so that both backends agree."""
+    """The hooks of one run. Of one moment the run's hook comes first, then the agent's, so that both backends agree.
+
+    A run that was cancelled begins no hook: whoever calls may have been woken, with a value, just before the cancel.
+    """
 
     def __init__(self, hooks: RunHooks[Any] | None) -> None:
         self._hooks = hooks
@@ -60,6 +65,7 @@ class Announcer:
         if hooks := self.hooks_of(agent, "start"):
             told = AgentHookContext.of(context)
             for hook in hooks:
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 await hook(told, agent)
 
     async def agent_end(self, context: RunContextWrapper[Any], agent: Agent[Any], output: Any) -> None:
@@ -67,6 +73,7 @@ class Announcer:
         if hooks := self.hooks_of(agent, "end"):
             told = AgentHookContext.of(context)
             for hook in hooks:
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 await hook(told, agent, output)
 
     async def llm_start(
@@ -78,21 +85,25 @@ class Announcer:
     ) -> None:
         """Say that a model is about to be asked."""
         for hook in self.hooks_of(agent, "llm_start"):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await hook(context, agent, instructions, input_items)
 
     async def llm_end(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
         """Say that a model has answered."""
         for hook in self.hooks_of(agent, "llm_end"):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await hook(context, agent, response)
 
     async def tool_start(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Any) -> None:
         """Say that a tool is about to run."""
         for hook in self.hooks_of(agent, "tool_start"):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await hook(context, agent, tool)
 
     async def tool_end(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Any, result: object) -> None:
         """Say that a tool has an output."""
         for hook in self.hooks_of(agent, "tool_end"):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await hook(context, agent, tool, result)
 
     async def handoff(self, context: RunContextWrapper[Any], source: Agent[Any], target: Agent[Any]) -> None:
@@ -102,7 +113,9 @@ class Announcer:
         """
         hook = overridden(self._hooks, "on_handoff") if self._hooks is not None else None
         if hook is not None:
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await hook(context, from_agent=source, to_agent=target)
         hook = overridden(source.hooks, "on_handoff") if source.hooks is not None else None
         if hook is not None:
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await hook(context, agent=target, source=source)

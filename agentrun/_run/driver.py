@@ -7,9 +7,9 @@ there is no other path through a run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
 
@@ -84,26 +84,30 @@ async def _loop(run: Run) -> Decision:
     return decision
 
 
-@asynccontextmanager
-async def _deadline(run: Run, level: Any) -> AsyncGenerator[None, None]:
-    """Bound the block by the deadline of its level, if that has one.
+_NOTHING: nullcontext[None] = nullcontext()
+
+
+def _deadline(run: Run, level: Literal["run", "turn"]) -> AbstractAsyncContextManager[None]:
+    """Return a context that bounds its block by the deadline of its level, if that has one.
 
     Raises:
-        RunTimeoutError: the deadline passed.
+        RunTimeoutError: the deadline passed; raised by the context.
     """
-    seconds: float | None = getattr(run.spec.config.timeouts, level)
-    if seconds is None:
-        yield
-        return
+    timeouts = run.spec.config.timeouts
+    seconds = timeouts.run if level == "run" else timeouts.turn
+    return _NOTHING if seconds is None else _bounded(level, seconds)
+
+
+@asynccontextmanager
+async def _bounded(level: Literal["run", "turn"], seconds: float) -> AsyncGenerator[None, None]:
     with anyio.move_on_after(seconds) as scope:
         yield
     if scope.cancelled_caught:
         raise RunTimeoutError(level, seconds)
 
 
-@asynccontextmanager
-async def open_turn(run: Run) -> AsyncGenerator[None, None]:
-    """Open the nursery of a turn, with the parallel input guardrails as siblings of what the block does.
+def open_turn(run: Run) -> AbstractAsyncContextManager[None]:
+    """Return the context of a turn: a nursery with the parallel input guardrails as siblings of what its block does.
 
     Turns without such guardrails have no siblings beside the block, and no nursery.
 
@@ -111,9 +115,11 @@ async def open_turn(run: Run) -> AsyncGenerator[None, None]:
         InputGuardrailTripwireTriggered: a guardrail tripped; the block was cancelled.
     """
     guardrails = [one for one in run.input_guardrails() if one.run_in_parallel] if _is_first_turn(run) else []
-    if not guardrails:
-        yield
-        return
+    return _guarded(run, guardrails) if guardrails else _NOTHING
+
+
+@asynccontextmanager
+async def _guarded(run: Run, guardrails: Sequence[InputGuardrail[Any]]) -> AsyncGenerator[None, None]:
     run.gate = Gate()
     if run.spec.config.guardrail_gate == "output":
         run.sink.hold()
@@ -144,6 +150,7 @@ async def _open_turn(run: Run) -> Event:
     if run.scope is not None and not await run.scope.may_start_turn(run.sink.wait_taken):
         return Event.STOP_ASKED
     run.turn = Turn(state.current_agent)
+    run.answer_missing = False
     state.current_turn += 1
     state.turn_open = True
     if state.max_turns is not None and state.current_turn > state.max_turns:

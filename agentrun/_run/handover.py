@@ -6,6 +6,8 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
+
 from agentrun._exceptions import UserError
 from agentrun._handoff import HandoffInputData
 from agentrun._items import HandoffOutputItem, RunItem, ToolCallOutputItem
@@ -43,6 +45,7 @@ async def hand_over(run: Run) -> Event:
         item = ToolCallOutputItem(source, _output_of(other, IGNORED), IGNORED)
         turn.extra_items.append(item)
         await run.sink.item(item)
+    await anyio.lowlevel.checkpoint_if_cancelled()
     target = await first.handoff.on_invoke_handoff(state.context, first.raw.arguments)
     message = first.handoff.get_transfer_message(target)
     output = HandoffOutputItem(source, _output_of(first, message), source, target)

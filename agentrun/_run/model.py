@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from agentrun._codec import WireError, structure_response, unstructure
@@ -164,6 +165,7 @@ async def ask_model(run: Run) -> ModelResponse:
     request = await _make_request(run, agent, offer)
     context.turn_input = request.input
     await run.announce.llm_start(context, agent, request.instructions, request.input)
+    await anyio.lowlevel.checkpoint_if_cancelled()  # no request begins after a cancel
     response = await _with_retries(run, request)
     context.usage.add(response.usage)
     state.note_reply(response)

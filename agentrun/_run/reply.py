@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -23,7 +23,7 @@ from agentrun._items import (
     ToolSearchOutputItem,
     UnknownItem,
 )
-from agentrun._responses import ResponseFunctionToolCall
+from agentrun._responses import Record, ResponseFunctionToolCall, WireValue
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -121,8 +121,10 @@ def whole_items(output: list[Any]) -> list[TResponseOutputItem]:
 
 
 def _ours(item: Any) -> Any:
-    if isinstance(item, Mapping) and type(item) is dict:
-        return structure_item(item)
+    if isinstance(item, WireValue | Record):
+        return item
+    if type(item) is dict:
+        return structure_item(cast("dict[str, Any]", item))
     if hasattr(item, "model_dump"):
         return structure_item(item.model_dump(exclude_unset=True))
     return item

@@ -11,7 +11,7 @@ import inspect
 import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,9 +44,11 @@ class _SessionLock:
         self.users = 0
 
 
-@asynccontextmanager
-async def held(run: Run) -> AsyncGenerator[None, None]:
-    """Hold the run's session for the block, so that runs on one session queue instead of interleaving.
+_NOTHING: nullcontext[None] = nullcontext()
+
+
+def held(run: Run) -> AbstractAsyncContextManager[None]:
+    """Return a context that holds the run's session, so that runs on one session queue instead of interleaving.
 
     A run nested in one that holds the session goes on with it: it would wait for itself.
 
@@ -56,10 +58,14 @@ async def held(run: Run) -> AsyncGenerator[None, None]:
     On cancel a run that waits leaves the queue, and has not touched the session.
     """
     session = run.spec.session
-    key = (type(session), getattr(session, "session_id", ""))
-    if session is None or key in _held_here.get():
-        yield
-        return
+    if session is None:
+        return _NOTHING
+    key = (type(session), session.session_id)
+    return _NOTHING if key in _held_here.get() else _queued(run, key)
+
+
+@asynccontextmanager
+async def _queued(run: Run, key: _SessionKey) -> AsyncGenerator[None, None]:
     locks = _locks.get({})
     _locks.set(locks)
     entry = locks.setdefault(key, _SessionLock())

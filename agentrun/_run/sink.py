@@ -7,6 +7,7 @@ two awaiting ends cost, and the bound still slows the model down for a slow cons
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 import anyio
@@ -87,6 +88,7 @@ class StreamSink:
     def __init__(self, buffer: int) -> None:
         self._send: MemoryObjectSendStream[StreamEvent]
         self._send, events = anyio.create_memory_object_stream["StreamEvent"](buffer)
+        weakref.finalize(self, self._send.close).atexit = False  # for a run that is never started
         self.consumer = Consumer(events)
         self._held: list[StreamEvent] | None = None
 
@@ -153,6 +155,8 @@ class Consumer:
 
     def __init__(self, events: MemoryObjectReceiveStream[StreamEvent]) -> None:
         self._events = events
+        # Nobody is obliged to read to the end, or to begin.
+        weakref.finalize(self, events.close).atexit = False
         self._idle: anyio.Event | None = None
         self.reading = False
         """Whether somebody has asked for an event and not left since."""
@@ -163,6 +167,8 @@ class Consumer:
         """
         self.cut = False
         """Whether the reader cancelled the run: it gets no further event."""
+        self.closed = False
+        """Whether the receive side is closed."""
 
     async def receive(self) -> StreamEvent:
         """Return the next event.
@@ -171,7 +177,7 @@ class Consumer:
             anyio.EndOfStream: there will be none, or the reader cancelled the run.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled reader gets no buffered event
-        if self.cut:
+        if self.cut or self.closed:
             raise anyio.EndOfStream
         self.reading = True
         try:
@@ -201,8 +207,9 @@ class Consumer:
             self._idle = None
 
     def close(self) -> None:
-        """Close the receive side and drop what is buffered."""
+        """Close the receive side and drop what is buffered; who reads on meets the end."""
         self.leave()
+        self.closed = True
         self._events.close()
 
     async def drain(self) -> None:

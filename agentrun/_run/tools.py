@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from agentrun._agent_tool import AgentToolPause
+from agentrun._agent_tool_values import AgentToolPause
 from agentrun._context import ToolContext
 from agentrun._exceptions import (
     AgentsException,
@@ -382,8 +382,9 @@ class Call:
             return
         if not resumed:
             await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
-        self._outcome.announced = True
+        self._outcome.announced = bool(self._run.announce.hooks_of(self._run.agent, "tool_end"))
         await starters.started(self)
+        await anyio.lowlevel.checkpoint_if_cancelled()  # the hooks may have been woken just before a cancel
         output = await self._invoke()
         if isinstance(output, AgentToolPause):
             self._outcome.nested, self._outcome.nested_result = output.result.to_state(), output.result
