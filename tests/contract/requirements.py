@@ -1,0 +1,221 @@
+"""What the documents promise of a run, one entry per behaviour: id, what holds, and the page it is promised on.
+
+`S-n` are rules of the run loop, the two-letter ids features. A test says with `@covers("S-31")` which of them it proves;
+`test_requirements.py` fails for an id without a test and for a test that names an id that is not here. Ids that no test
+proves yet stand in `LATER`, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Requirement(NamedTuple):
+    """One promised behaviour."""
+
+    source: str
+    """The documented page."""
+    behaviour: str
+
+
+_R = Requirement
+
+REQUIREMENTS: dict[str, Requirement] = {
+    # Turn and loop
+    "S-1": _R("running agents", "one turn is one model call with everything its reply leads to"),
+    "S-2": _R("running agents", "max_turns bounds the model calls exactly, across handoffs; None is no bound"),
+    "S-3": _R("running agents", "the steps inside a turn come in a fixed order, and the input is fixed at the start"),
+    "S-4": _R("running agents", "approval wins over handoff, handoff over a tool's answer, that over running on"),
+    "S-5": _R("running agents", "a message beside a call is an item and not the answer"),
+    "S-6": _R("running agents", "a plain answer is all text of the last message, empty when there is none"),
+    "S-7": _R("agents", "a structured answer is parsed; no text asks again, wrong text is a ModelBehaviorError"),
+    "S-8": _R("exceptions", "a refusal raises ModelRefusalError"),
+    "S-9": _R("lifecycle", "start hooks run once per activation of an agent"),
+    # Events of a stream
+    "S-10": _R("streaming", "the first event names the current agent, before anything else happens"),
+    "S-11": _R("streaming", "raw events come in the model's order, with nothing in between"),
+    "S-12": _R("streaming", "each item of a reply has its event after the reply and before any tool starts"),
+    "S-13": _R("streaming", "outputs come in call order, then ignored handoffs, the handoff, and the new agent"),
+    "S-14": _R("streaming", "a handoff call is announced as such only; filtered and approval items are not streamed"),
+    "S-15": _R("streaming", "between two turns the run waits for its reader, and looks whether it is to stop"),
+    "S-16": _R("streaming", "the output is there, and the run complete, only after hooks, guardrails and saving"),
+    # Hooks
+    "S-17": _R("lifecycle", "hooks of a tool turn and an answer come in the documented order"),
+    "S-18": _R("lifecycle", "with several tools every start comes before any body"),
+    "S-19": _R("lifecycle", "end hooks come before output guardrails; handoff hooks after the handoff's callback"),
+    # Guardrails
+    "S-20": _R("guardrails", "blocking input guardrails finish before the parallel ones and the model start"),
+    "S-21": _R("guardrails", "a parallel trip cancels and awaits everything beside it; turn 2 waits for the verdict"),
+    "S-22": _R("guardrails", "in a stream a trip does the same, running tools included"),
+    "S-23": _R("guardrails", "a late trip leaves no task of the turn behind, in both modes"),
+    "S-24": _R("guardrails", "output guardrails run together after the end hooks; the first trip cancels the others"),
+    "S-25": _R("guardrails", "tool guardrails stand round hooks and body; a rejected call skips all of it"),
+    "S-26": _R("guardrails", "verdicts add up over the run and are on the exception"),
+    # Tools
+    "S-30": _R("tools", "calls of one reply start together, or within the limit; context variables are their own"),
+    "S-31": _R("tools", "outputs stand in call order, whatever finishes first"),
+    "S-32": _R("tools", "a handled failure is an output; an unhandled one stops the siblings and raises once"),
+    "S-33": _R("exceptions", "calls of a failed turn that have their output are kept"),
+    "S-34": _R("tools", "a call id runs once; two different calls of one id are an error"),
+    "S-35": _R("tools", "bad arguments go to the failure function as ModelBehaviorError"),
+    "S-36": _R("tools", "an unknown name fails the turn before any sibling runs, or is told to the model"),
+    # tool_use_behavior
+    "S-40": _R("agents", "run_llm_again always asks the model again"),
+    "S-41": _R("agents", "stop_on_first_tool answers with the first call's output; all calls run"),
+    "S-42": _R("agents", "stop_at_tool_names answers with the first listed tool's output"),
+    "S-43": _R("agents", "a function decides from context and results; another return value is a UserError"),
+    "S-44": _R("agents", "a tool's answer is text for plain agents, the value itself for others; a handoff wins"),
+    # Handoffs
+    "S-45": _R("handoffs", "tools run before the handoff; the first handoff counts, the others are answered"),
+    "S-46": _R("handoffs", "a handoff waits for approvals in the same reply"),
+    "S-47": _R("handoffs", "the nearest filter makes what the next agent sees, and this turn's items"),
+    "S-48": _R("handoffs", "the result's input is what the filter made of the history"),
+    # Error handlers
+    "S-50": _R("running agents", "a max_turns handler supplies a checked output that is ended like any other"),
+    "S-51": _R("running agents", "refusal and invalid output handlers end the same turn without another call"),
+    "S-52": _R("tracing", "the agent span of a run out of turns says so"),
+    "S-53": _R("running agents", "without handlers the errors are raised"),
+    # Nested agents
+    "S-75": _R("tools", "a nested run has its own loop, and shares context object, usage and run config only"),
+    "S-76": _R("human in the loop", "a paused nested run pauses the outer one and goes on after the decision"),
+    "S-77": _R("tools", "cancelling the outer run cancels the nested one and its tools"),
+    # Usage
+    "S-90": _R("usage", "usage adds up over all calls, nested and retried ones included, before the llm end hooks"),
+    "S-91": _R("usage", "a state has a usage of its own"),
+    "S-92": _R("usage", "a cancelled turn whose reply had arrived is in the usage, not in the replies"),
+    # Agents
+    "AG-1": _R("agents", "Agent takes its fields in the documented order"),
+    "AG-2": _R("agents", "a wrong field is a TypeError at construction"),
+    "AG-3": _R("agents", "instructions may be a function of context and agent, asked every turn"),
+    "AG-5": _R("agents", "the handoff description is in the handoff's tool description"),
+    "AG-6": _R("agents", "clone is shallow"),
+    "AG-7": _R("agents", "an agent can be a tool"),
+    "AG-8": _R("agents", "get_all_tools gives the enabled tools in order"),
+    "AG-9": _R("agents", "tool_use_behavior decides whether tool output is the answer"),
+    "AG-10": _R("agents", "tool_choice is reset after an agent has used a tool, without changing its settings"),
+    # Context
+    "CX-1": _R("context", "one context object for everything in a run, never sent to the model"),
+    "CX-2": _R("context", "approvals have three values"),
+    "CX-3": _R("context", "tools get a ToolContext that shares usage, context object and approvals"),
+    "CX-4": _R("context", "agent hooks get the turn's input"),
+    # Runner
+    "RN-1": _R("running agents", "Runner.run takes text, items or a state"),
+    "RN-2": _R("running agents", "Runner.run_sync does the same without async, on either backend"),
+    "RN-3": _R("running agents", "run_streamed returns at once and reports wrong arguments itself"),
+    "RN-4": _R("running agents", "max_turns is 10 by default, None is no limit, 0 raises before any call"),
+    "RN-5": _R("running agents", "hooks that are no RunHooks are a TypeError that names their class"),
+    "RN-8": _R("running agents", "a resumed run keeps its state's own limit"),
+    # Results
+    "RS-1": _R("results", "results have the documented fields"),
+    "RS-2": _R("results", "interruptions are empty unless the run is paused"),
+    "RS-3": _R("results", "last_agent is the agent that ran last"),
+    "RS-4": _R("results", "last_response_id is that of the last reply"),
+    "RS-5": _R("results", "final_output_as casts, and checks when asked to"),
+    "RS-6": _R("results", "to_input_list continues a conversation"),
+    "RS-7": _R("results", "release_agents frees the agents"),
+    "RS-8": _R("results", "to_state gives an independent snapshot each time"),
+    "RS-9": _R("results", "results and error details describe themselves"),
+    "RS-10": _R("results", "the result keeps max_turns"),
+    "RS-11": _R("results", "a streamed result shows how far the run is"),
+    "RS-15": _R("results", "history, output and state can be told from a result"),
+    # Items
+    "IT-1": _R("results", "messages are message_output_item"),
+    "IT-2": _R("results", "calls are tool_call_item with name and id"),
+    "IT-3": _R("results", "outputs are tool_call_output_item with value and wire form"),
+    "IT-4": _R("results", "handoff calls are handoff_call_item"),
+    "IT-5": _R("results", "handoffs done are handoff_output_item with source and target"),
+    "IT-6": _R("results", "reasoning is reasoning_item"),
+    "IT-7": _R("results", "approvals are tool_approval_item, and no input"),
+    "IT-10": _R("results", "items have agent, raw_item and to_input_item"),
+    "IT-11": _R("results", "ModelResponse has output, usage and id"),
+    "IT-12": _R("items", "ItemHelpers reads text and converts input"),
+    "IT-13": _R("tools", "tool values become text or structured parts"),
+    # Streaming
+    "ST-1": _R("streaming", "raw events are passed on"),
+    "ST-2": _R("streaming", "item events have fixed names"),
+    "ST-3": _R("streaming", "every change of agent has an event"),
+    "ST-4": _R("streaming", "events have one order"),
+    "ST-5": _R("streaming", "errors leave stream_events after what was sent"),
+    "ST-6": _R("streaming", "a second iteration yields nothing"),
+    "ST-7": _R("streaming", "break ends the run"),
+    "ST-8": _R("streaming", "the next turn waits until its reader has handled the last"),
+    # Cancellation
+    "CN-1": _R("streaming", "cancel() ends the run at once, without an exception, and keeps finished turns"),
+    "CN-2": _R("streaming", "cancel('after_turn') finishes the turn first"),
+    "CN-3": _R("streaming", "cancel before the first turn calls no model"),
+    "CN-4": _R("streaming", "a run stopped after a turn goes on from its state"),
+    "CN-5": _R("running agents", "a cancelled caller cancels the run and stays cancelled"),
+    "CN-6": _R("tools", "a tool that raises the backend's cancellation by itself has failed"),
+    # RunConfig
+    "RC-1": _R("running agents", "model overrides every agent's"),
+    "RC-2": _R("models", "the provider finds models by name, None included"),
+    "RC-3": _R("models", "settings override field by field"),
+    "RC-4": _R("handoffs", "the configured handoff filter is for handoffs without one"),
+    "RC-6": _R("guardrails", "configured guardrails come after the agent's own"),
+    "RC-7": _R("tracing", "tracing options are accepted"),
+    "RC-9": _R("running agents", "call_model_input_filter changes only what model and hooks see"),
+    "RC-11": _R("tools", "an unknown tool is an error, or told to the model"),
+    "RC-12": _R("tools", "tool calls of a reply can be limited"),
+    "RC-8": _R("sessions", "session_input_callback makes the model's input"),
+    # Errors
+    "ER-1": _R("exceptions", "every exception of a run carries run_data"),
+    "ER-2": _R("exceptions", "run_data holds the run so far"),
+    "ER-3": _R("exceptions", "MaxTurnsExceeded says the limit"),
+    "ER-4": _R("exceptions", "ModelBehaviorError covers what no run can act on"),
+    "ER-5": _R("exceptions", "UserError wraps a tool's own exception"),
+    "ER-6": _R("exceptions", "guardrail tripwires carry the verdict"),
+    "ER-7": _R("exceptions", "tool guardrail tripwires carry guardrail and output"),
+    "ER-8": _R("exceptions", "refusals and timeouts have exceptions with fields"),
+    "ER-9": _R("running agents", "error handlers may supply the output"),
+    # Guardrails
+    "GR-1": _R("guardrails", "input guardrails, also as decorators"),
+    "GR-2": _R("guardrails", "input guardrails see the first turn of the first agent only"),
+    "GR-3": _R("guardrails", "a blocking trip calls no model and no hook"),
+    "GR-4": _R("guardrails", "parallel guardrails run beside the first turn"),
+    "GR-5": _R("guardrails", "an input guardrail sees the run's input"),
+    "GR-6": _R("guardrails", "verdicts stand in completion order"),
+    "GR-7": _R("guardrails", "a guardrail's own exception is raised as it is"),
+    "GR-8": _R("guardrails", "output guardrails judge the final output"),
+    "GR-9": _R("guardrails", "a rejected output is not kept, a rejected tool output is replaced"),
+    "GR-10": _R("guardrails", "tool guardrails allow, reject or raise"),
+    "GR-12": _R("guardrails", "tool guardrails are for function tools, not for handoffs"),
+    # Handoffs
+    "HO-1": _R("handoffs", "agents and Handoff objects alike"),
+    "HO-2": _R("handoffs", "handoff() checks its callback at once"),
+    "HO-3": _R("handoffs", "default names of handoff tools"),
+    "HO-4": _R("handoffs", "input_type is validated"),
+    "HO-5": _R("handoffs", "a disabled handoff is hidden"),
+    "HO-6": _R("handoffs", "filters get and return HandoffInputData"),
+    "HO-7": _R("handoffs", "remove_all_tools drops tool traffic"),
+    # Tools
+    "FT-1": _R("tools", "function_tool with and without parentheses"),
+    "FT-2": _R("tools", "hand-built FunctionTool: exceptions propagate"),
+    "FT-3": _R("tools", "the signature makes the schema"),
+    "FT-4": _R("tools", "docstrings describe tool and parameters"),
+    "FT-5": _R("tools", "schemas are strict"),
+    "FT-6": _R("tools", "sync tools run beside each other in threads"),
+    "FT-7": _R("tools", "default failure text shows no internals"),
+    "FT-8": _R("tools", "failure_error_function words a failure, None raises it"),
+    "FT-9": _R("tools", "tools may have a timeout"),
+    "FT-10": _R("tools", "calls run in parallel and are ordered"),
+    "FT-11": _R("tools", "disabled tools are hidden"),
+    "FT-14": _R("tools", "FunctionToolResult has tool, output and item"),
+    "AT-1": _R("tools", "as_tool takes the documented options"),
+    "AT-2": _R("tools", "a nested run inherits context, usage and run config"),
+    "AT-3": _R("tools", "a nested failure is told to the outer model"),
+    "AT-4": _R("tools", "the nested output is the final output, or the extractor's"),
+    # Hooks and usage
+    "HK-1": _R("lifecycle", "RunHooks see every step"),
+    "HK-2": _R("lifecycle", "AgentHooks see their agent's steps; on_handoff is told to the source"),
+    "HK-3": _R("lifecycle", "a failing hook fails the run"),
+    "US-1": _R("usage", "Usage.add sums"),
+    "US-2": _R("usage", "one entry per request"),
+    "US-3": _R("usage", "usage is per run and shared with nested runs"),
+}
+
+LATER: dict[str, str] = {
+    "S-52": "tracing is not in this version",
+    "RC-7": "tracing is not in this version; the fields are declared",
+    "RC-8": "sessions have tests of their own",
+}
+"""Ids that no test proves yet, and why."""
