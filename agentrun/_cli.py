@@ -127,9 +127,8 @@ def _run(main: Callable[[], Awaitable[None]], backend: Backend, *, interrupt: bo
     from agentrun._exceptions import AgentsException, UserError
     from agentrun._interrupt import run_interruptible
 
-    if backend == "trio":
-        if importlib.util.find_spec("trio") is None:
-            return _fail("trio is not installed; pip install 'agentrun[trio]', or use --backend asyncio", 2)
+    if backend == "trio" and importlib.util.find_spec("trio") is None:
+        return _fail("trio is not installed; pip install 'agentrun[trio]', or use --backend asyncio", 2)
     try:
         if not interrupt:
             anyio.run(main, backend=backend)

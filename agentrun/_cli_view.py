@@ -112,14 +112,13 @@ class Board:
 
 def printable(text: str) -> str:
     """Return `text` without control characters: what a model writes must not steer the terminal."""
-    return "".join(
-        one
-        if one == "\n" or unicodedata.category(one) not in ("Cc", "Cs")
-        else " "
-        if one == "\t"
-        else "\N{REPLACEMENT CHARACTER}"
-        for one in text
-    )
+    if text.isprintable():
+        return text
+    return "".join(_PRINTED.get(one, "\N{REPLACEMENT CHARACTER}") if _steers(one) else one for one in text)
+
+
+def _steers(one: str) -> bool:
+    return unicodedata.category(one) in ("Cc", "Cs")
 
 
 def is_live_terminal(out: TextIO) -> bool:
