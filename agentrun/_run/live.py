@@ -116,7 +116,8 @@ class LiveRun:
             return await self._sink.consumer.receive()
         except anyio.EndOfStream:
             pass
-        await self._done.wait()
+        if not self._done.is_set():
+            await self._done.wait()
         self._sink.consumer.close()
         self._raise_error()
         return None

@@ -20,11 +20,12 @@ class RunScope:
     run gets there, stops the loop at that point and touches nothing in flight. It is `cancel("after_turn")`.
     """
 
-    __slots__ = ("_boundary", "hard")
+    __slots__ = ("_boundary", "_is_first", "hard")
 
     def __init__(self) -> None:
         self.hard = anyio.CancelScope()
         self._boundary = anyio.CancelScope()
+        self._is_first = True
 
     def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
         """Stop the run now, or between two turns; with `within`, now after that many seconds at the latest."""
@@ -41,10 +42,16 @@ class RunScope:
         return self._boundary.cancel_called
 
     async def may_start_turn(self, events_taken: Callable[[], Awaitable[None]]) -> bool:
-        """Wait at the boundary until the consumer has `events_taken`; return False when the run is to stop here."""
+        """Wait at the boundary until the consumer has `events_taken`; return False when the run is to stop here.
+
+        The first turn has nothing to wait for: it is stopped by a cancel before the run began, and by no later one.
+        """
+        if self._is_first:
+            self._is_first = False
+            return not self._boundary.cancel_called
         with self._boundary as boundary:
             await events_taken()
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint_if_cancelled()
         if boundary.cancel_called:
             return False
         self._boundary = anyio.CancelScope()  # a scope is entered once; the next boundary gets its own

@@ -116,6 +116,7 @@ class StreamSink:
             self._send.send_nowait(RawResponsesStreamEvent(data))
         except anyio.WouldBlock:
             return False
+        self.consumer.tell_arrived()
         return True
 
     async def _emit(self, event: StreamEvent) -> None:
@@ -127,6 +128,7 @@ class StreamSink:
             self._send.send_nowait(event)
         except anyio.WouldBlock:
             await self._send.send(event)
+        self.consumer.tell_arrived()
 
     async def wait_taken(self) -> None:
         """Wait until a live consumer has handled every event sent so far.
@@ -148,6 +150,7 @@ class StreamSink:
     def close(self) -> None:
         """Close the send side: the consumer gets what was sent, and then the end."""
         self._send.close()
+        self.consumer.tell_arrived()
 
 
 class Consumer:
@@ -158,6 +161,7 @@ class Consumer:
         # Nobody is obliged to read to the end, or to begin.
         weakref.finalize(self, events.close).atexit = False
         self._idle: anyio.Event | None = None
+        self._arrival: anyio.Event | None = None
         self.reading = False
         """Whether somebody has asked for an event and not left since."""
         self.waits_with_nothing_left = False
@@ -180,15 +184,24 @@ class Consumer:
         if self.cut or self.closed:
             raise anyio.EndOfStream
         self.reading = True
-        try:
-            return self._events.receive_nowait()
-        except anyio.WouldBlock:
-            self.waits_with_nothing_left = True
-            self._tell_idle()
-            event = await self._events.receive()
+        while True:
+            try:
+                return self._events.receive_nowait()
+            except anyio.WouldBlock:
+                self.waits_with_nothing_left = True
+                self._tell_idle()
+            # Not `receive()`: that goes round the event loop once more before it waits, for every event.
+            if self._arrival is None:
+                self._arrival = anyio.Event()
+            await self._arrival.wait()
             if self.cut:
-                raise anyio.EndOfStream from None
-            return event
+                raise anyio.EndOfStream
+
+    def tell_arrived(self) -> None:
+        """Wake whoever waits: an event was sent, or the end."""
+        if self._arrival is not None:
+            self._arrival.set()
+            self._arrival = None
 
     async def wait_idle(self) -> None:
         """Wait until the reader, if there is one, waits with nothing left to read."""
@@ -200,6 +213,7 @@ class Consumer:
         """Note that nobody reads from here on."""
         self.reading = self.waits_with_nothing_left = False
         self._tell_idle()
+        self.tell_arrived()
 
     def _tell_idle(self) -> None:
         if self._idle is not None:
