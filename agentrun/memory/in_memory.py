@@ -1,0 +1,51 @@
+"""Conversations that end with the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio.lowlevel
+
+from agentrun._items import copy_json
+from agentrun.memory._stored import as_settings, check_session_id, newest, wanted
+from agentrun.memory.session import SessionABC
+
+if TYPE_CHECKING:
+    from agentrun._responses import TResponseInputItem
+    from agentrun._settings import SessionSettings
+
+__all__ = ["InMemorySession"]
+
+
+class InMemorySession(SessionABC):
+    """A conversation in a list. Each object has its own; what is stored and returned are copies.
+
+    Every method is a checkpoint before it does anything, so a cancelled call has changed nothing.
+    """
+
+    def __init__(
+        self, session_id: str = "default", *, session_settings: SessionSettings | dict[str, Any] | None = None
+    ) -> None:
+        self.session_id = check_session_id(session_id)
+        self.session_settings = as_settings(session_settings)
+        self._items: list[TResponseInputItem] = []
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the newest `limit` items, oldest first; all of them for None or a negative number."""
+        await anyio.lowlevel.checkpoint()
+        return [copy_json(item) for item in newest(list(self._items), wanted(limit, self.session_settings))]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Append `items` in order. On cancel nothing is stored."""
+        await anyio.lowlevel.checkpoint()
+        self._items.extend([copy_json(item) for item in items])
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the newest item out and return it; None when there is none."""
+        await anyio.lowlevel.checkpoint()
+        return self._items.pop() if self._items else None
+
+    async def clear_session(self) -> None:
+        """Delete every item."""
+        await anyio.lowlevel.checkpoint()
+        self._items.clear()
