@@ -39,18 +39,25 @@ class CancelledOnce(Generic[_T]):
         coroutine = self._coroutine
         cancelled = anyio.get_cancelled_exc_class()
         told = False
+
+        def tell(exc: object) -> None:
+            # A scope inside the coroutine may be what cancels: that is none of our business.
+            nonlocal told
+            if not told and isinstance(exc, cancelled) and self._scope.cancel_called:
+                told = True
+                self._on_cancel()
+
         try:
             waited_for = coroutine.send(None)
             while True:
                 try:
                     value = yield waited_for
                 except BaseException as exc:  # noqa: BLE001 - thrown from outside, and passed on into the coroutine
-                    # A scope inside the coroutine may be what cancels: that is none of our business.
-                    if not told and isinstance(exc, cancelled) and self._scope.cancel_called:
-                        told = True
-                        self._on_cancel()
+                    tell(exc)
                     waited_for = coroutine.throw(exc)
                 else:
+                    # Trio throws nothing: it sends an outcome, and the awaiting function raises the error in it.
+                    tell(getattr(value, "error", None))
                     waited_for = coroutine.send(value)
         except StopIteration as done:
             return done.value
