@@ -97,7 +97,9 @@ class ApprovalDesk:
     """Takes the requests of a run to whoever reads `approvals()`."""
 
     def __init__(self) -> None:
-        self._ends: tuple[MemoryObjectSendStream[ApprovalRequest], MemoryObjectReceiveStream[ApprovalRequest]] | None = None
+        self._ends: (
+            tuple[MemoryObjectSendStream[ApprovalRequest], MemoryObjectReceiveStream[ApprovalRequest]] | None
+        ) = None
         self._over = False
         self._waiting: list[ApprovalRequest] = []
         self.listening = False

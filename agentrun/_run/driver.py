@@ -130,7 +130,7 @@ async def _guarded(run: Run, guardrails: Sequence[InputGuardrail[Any]]) -> Async
         try:
             async with anyio.create_task_group() as nursery:
                 nursery.start_soon(open_gate, verdicts, len(guardrails), run.gate, run, name="guardrail gate")
-                await start_judges(nursery, asks, InputGuardrailTripwireTriggered, send_verdicts)
+                start_judges(nursery, asks, InputGuardrailTripwireTriggered, send_verdicts)
                 yield
         finally:
             take_verdicts(verdicts, run.state.input_guardrail_results)

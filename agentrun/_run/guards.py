@@ -10,6 +10,8 @@ import anyio.lowlevel
 
 from agentrun._exceptions import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
 
+from agentrun._run.order import InOrder
+
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -25,28 +27,30 @@ async def judge(
     ask: Callable[[], Awaitable[_Verdict]],
     tripped: Callable[[_Verdict], BaseException],
     send_verdicts: MemoryObjectSendStream[_Verdict],
+    order: InOrder,
+    place: int,
 ) -> None:
-    """Ask one guardrail, send its verdict, and raise when it trips. Closes its send side."""
+    """Ask one guardrail, the `place`th, send its verdict, and raise when it trips. Closes its send side."""
     with send_verdicts:
         await anyio.lowlevel.checkpoint_if_cancelled()
+        await order.my_turn(place)
         verdict = await ask()
         send_verdicts.send_nowait(verdict)  # the buffer has room for every guardrail
         if verdict.output.tripwire_triggered:
             raise tripped(verdict)
 
 
-async def start_judges(
+def start_judges(
     nursery: TaskGroup,
     asks: Sequence[Callable[[], Awaitable[_Verdict]]],
     tripped: Callable[[_Verdict], BaseException],
     send_verdicts: MemoryObjectSendStream[_Verdict],
 ) -> None:
-    """Start one task per guardrail, in order, and close this send side."""
+    """Start one task per guardrail, and close this send side."""
+    order = InOrder()
     with send_verdicts:
-        for ask in asks:
-            nursery.start_soon(judge, ask, tripped, send_verdicts.clone(), name="guardrail")
-            if len(asks) > 1:
-                await anyio.lowlevel.checkpoint()  # so that the first steps happen in order on every backend
+        for place, ask in enumerate(asks):
+            nursery.start_soon(judge, ask, tripped, send_verdicts.clone(), order, place, name="guardrail")
 
 
 def take_verdicts(verdicts: MemoryObjectReceiveStream[_Verdict], results: list[_Verdict]) -> None:
@@ -77,10 +81,10 @@ async def run_guardrails(
     with verdicts:
         try:
             if len(asks) == 1:
-                await judge(asks[0], tripped, send_verdicts)
+                await judge(asks[0], tripped, send_verdicts, InOrder(), 0)
                 return
             async with anyio.create_task_group() as nursery:
-                await start_judges(nursery, asks, tripped, send_verdicts)
+                start_judges(nursery, asks, tripped, send_verdicts)
         finally:
             take_verdicts(verdicts, results)
 

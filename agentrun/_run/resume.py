@@ -63,8 +63,12 @@ def _add_call(
     if output is None:
         approval = next((one for one in run.state.interruptions if one.raw_item is raw or _asks(one, raw)), None)
         waits = approval is not None and nested is None
-        turn.outcomes.append(Outcome(call, approval=approval if waits else None, nested=nested) if waits or nested else None)
+        turn.outcomes.append(
+            Outcome(call, len(turn.outcomes), approval=approval if waits else None, nested=nested)
+            if waits or nested
+            else None
+        )
         return
     done = cast("ToolCallOutputItem", output)
-    turn.outcomes.append(Outcome(call, done.output, done))
+    turn.outcomes.append(Outcome(call, len(turn.outcomes), done.output, done))
     turn.shown.append(done)

@@ -98,7 +98,9 @@ async def read(run: Run) -> None:
     if session is None or state.input_stored:
         return
     own: Any = getattr(session, "session_settings", None)
-    settings = (own if isinstance(own, SessionSettings) else SessionSettings()).resolve(run.spec.config.session_settings)
+    settings = (own if isinstance(own, SessionSettings) else SessionSettings()).resolve(
+        run.spec.config.session_settings
+    )
     get_items = _with_wrapper(run, session.get_items)
     stored = await (get_items(limit=settings.limit) if settings.limit is not None else get_items())
     history = [dict(item) for item in stored]

@@ -30,6 +30,7 @@ from agentrun._guardrail import (
 )
 from agentrun._items import RunItem, ToolApprovalItem, ToolCallOutputItem
 from agentrun._run.edge import CancelledOnce
+from agentrun._run.order import InOrder
 from agentrun._run.reply import PlannedCall, qualified_name, shown
 from agentrun._tool import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
@@ -56,6 +57,8 @@ class Outcome:
     """How a call ended: with an output, or waiting for a decision."""
 
     call: PlannedCall
+    index: int
+    """The place of the call among those of its reply."""
     output: Any = None
     item: ToolCallOutputItem | None = None
     approval: ToolApprovalItem | None = None
@@ -78,9 +81,7 @@ class Outcome:
     def result(self) -> FunctionToolResult:
         """Return the outcome as a `tool_use_behavior` function sees it."""
         tool = cast("FunctionTool", self.call.tool)
-        return FunctionToolResult(
-            tool, self.output, self.item or self.approval, self.interruptions, self.nested_result
-        )
+        return FunctionToolResult(tool, self.output, self.item or self.approval, self.interruptions, self.nested_result)
 
 
 async def run_calls(run: Run) -> None:
@@ -109,17 +110,14 @@ async def run_calls(run: Run) -> None:
         return
     send_outcomes, outcomes = anyio.create_memory_object_stream[Outcome](len(waiting))
     starters = _Starters(run, waiting)
-    with outcomes:
+    # Both ends belong here; each call borrows the send side for its one outcome.
+    with send_outcomes, outcomes:
         try:
             async with anyio.create_task_group() as nursery:
                 try:
-                    with send_outcomes:
-                        for call in waiting:
-                            nursery.start_soon(call.run, send_outcomes.clone(), starters, name=f"tool {call.name}")
-                            if len(waiting) > 1:
-                                # Lets the first steps happen in call order, on Trio too.
-                                await anyio.lowlevel.checkpoint()
-                    await _collect(run, outcomes)
+                    for place, call in enumerate(waiting):
+                        nursery.start_soon(call.run, place, send_outcomes, starters, name=f"tool {call.name}")
+                    await _collect(run, outcomes, len(waiting))
                 finally:
                     for call in waiting:
                         call.stop()
@@ -131,10 +129,8 @@ async def run_calls(run: Run) -> None:
 
 def _take(run: Run, outcomes: list[Outcome]) -> None:
     """Put outcomes where the turn keeps them."""
-    plan = run.turn.plan
-    assert plan is not None
     for outcome in outcomes:
-        run.turn.outcomes[plan.calls.index(outcome.call)] = outcome
+        run.turn.outcomes[outcome.index] = outcome
 
 
 def _available(outcomes: MemoryObjectReceiveStream[Outcome]) -> list[Outcome]:
@@ -147,17 +143,16 @@ def _available(outcomes: MemoryObjectReceiveStream[Outcome]) -> list[Outcome]:
         return found
 
 
-async def _collect(run: Run, outcomes: MemoryObjectReceiveStream[Outcome]) -> None:
-    """Take outcomes until every call has closed its send side, and tell the hooks of each.
+async def _collect(run: Run, outcomes: MemoryObjectReceiveStream[Outcome], expected: int) -> None:
+    """Take the `expected` outcomes as they come, and tell the hooks of each.
 
     Calls that end at the same moment are told in call order, whatever order the scheduler ended them in.
     """
-    plan = run.turn.plan
-    assert plan is not None
-    async for first in outcomes:
-        batch = [first, *_available(outcomes)]
+    while expected:
+        batch = [await outcomes.receive(), *_available(outcomes)]
+        expected -= len(batch)
         if len(batch) > 1:
-            batch.sort(key=lambda outcome: plan.calls.index(outcome.call))
+            batch.sort(key=lambda outcome: outcome.index)
         _take(run, batch)
         for outcome in batch:
             if outcome.announced:
@@ -191,6 +186,7 @@ class _Starters:
     """Lets all hooks for the start of a tool come before any body, for calls that nothing else holds back."""
 
     def __init__(self, run: Run, calls: list[Call]) -> None:
+        self.order = InOrder()
         config = run.spec.config.tool_execution
         limit = config.max_function_tool_concurrency if config is not None else None
         self.slots = anyio.CapacityLimiter(limit) if limit is not None and limit < len(calls) else None
@@ -218,7 +214,7 @@ class Call:
         self.name = shown(planned.raw.name)
         self.tool = cast("FunctionTool", planned.tool)
         self.context = _context_of(run, planned)
-        self._outcome = Outcome(planned)
+        self._outcome = Outcome(planned, index)
         # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
         self._scope = anyio.CancelScope(shield=self.tool is None or not self.tool.nests_run)
         self._ended = self._stopped = self._cleaning = self._undecided = False
@@ -339,25 +335,25 @@ class Call:
         answer = asked(self._run.state.context, cast("dict[str, Any]", arguments), self._planned.raw.call_id)
         return bool(await answer if inspect.isawaitable(answer) else answer)
 
-    async def run(self, send_outcomes: MemoryObjectSendStream[Outcome], starters: _Starters) -> None:
-        """Run the call and send its outcome. Closes its send side."""
-        with send_outcomes:
-            try:
-                await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
-                if starters.slots is None:
+    async def run(self, place: int, send_outcomes: MemoryObjectSendStream[Outcome], starters: _Starters) -> None:
+        """Run the call, `place`th of those that run, and send its outcome."""
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
+            await starters.order.my_turn(place)
+            if starters.slots is None:
+                await self._perform(starters)
+            else:
+                async with starters.slots:
                     await self._perform(starters)
-                else:
-                    async with starters.slots:
-                        await self._perform(starters)
-            except Exception as exc:
-                failure = self._failure(exc)
-                self._run.failure_order[id(failure)] = self._index
-                if failure is exc:
-                    raise
-                raise failure from exc
-            finally:
-                self._ended = True
-            send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
+        except Exception as exc:
+            failure = self._failure(exc)
+            self._run.failure_order[id(failure)] = self._index
+            if failure is exc:
+                raise
+            raise failure from exc
+        finally:
+            self._ended = True
+        send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
 
     def _failure(self, exc: Exception) -> Exception:
         """Return what leaves the run for an exception of the call.
