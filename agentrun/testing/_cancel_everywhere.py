@@ -72,6 +72,12 @@ class CancelCase:
     """What `note` and `body` were told, in order."""
     follow_up: Callable[[], Awaitable[object]] | None = attrs.field(default=None, init=False)
     """Set by the scenario: something that has to succeed after it, whatever became of it."""
+    settle_seconds: float = attrs.field(default=0.0, init=False)
+    """Set by the scenario: how long after its end what it left behind may still be ending. A bare loop over events that is
+    left in its body cannot wait for its run; everything else can."""
+    told_late: bool = attrs.field(default=False, init=False)
+    """Set by the scenario where a run is not in the scope that is cancelled, as in a bare loop: it learns of the cancel a
+    step later, and in that step the body of a tool may begin."""
     faults: list[str] = attrs.field(factory=list, init=False)
     """The rules that were broken; empty is good."""
     _counted: list[CountsStreams] = attrs.field(factory=list, init=False)
@@ -99,7 +105,8 @@ class CancelCase:
     @contextmanager
     def body(self, name: str) -> Generator[None]:
         """Mark the body of a tool, hook or guardrail: once begun it has to end, and none may begin after the cut."""
-        if self.cut and self.outcome is None and self.how != "after_turn":
+        told = self.how == "immediate" or (self.how == "scope" and not self.told_late)
+        if told and self.cut and self.outcome is None:
             self.faults.append(f"{name} began after the cancel")
         self.note(f"{name} begins")
         self._open_bodies.append(name)
@@ -138,6 +145,8 @@ class CancelCase:
             leaks = no_leaks()
             leaks.start()
             await self._play(scenario)
+        if self.settle_seconds:
+            await anyio.sleep(self.settle_seconds)
         self.run_data = captured.run_data
         self._check_left(leaks)
         self._check_results()
