@@ -46,6 +46,7 @@ _IDLE_SLOTS = 64  # how many idle connections a loop keeps, all origins together
 class Family(Protocol):
     """What we use of `httpx` or `httpx2`: two modules of the same shape that share no class."""
 
+    AsyncByteStream: type[httpx.AsyncByteStream]
     AsyncHTTPTransport: type[httpx.AsyncHTTPTransport]
     Limits: type[httpx.Limits]
     Request: type[httpx.Request]

@@ -17,7 +17,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -166,14 +166,20 @@ class Endpoint:
         if self.client is not None:
             try:
                 request = self.client.build_request("POST", url, content=content, headers=headers, timeout=timeout)
+                request.stream = _body_type(self.family)(content)
                 response = await self.client.send(request, stream=True, follow_redirects=False)
             except (self.family.HTTPError, OSError) as exc:
                 raise self.transport_error(exc, head=False) from exc
             return Exchange(self, response, None, None)
         connections = await connections_here()
         request = self.family.Request(
-            "POST", url, headers=headers, content=content, extensions={"timeout": timeout.as_dict()}
+            "POST",
+            url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": timeout.as_dict()},
         )
+        request.stream = _body_type(self.family)(content)
         slot = await connections.take(self.origin, self.family)
         try:
             response = await slot.transport.handle_async_request(request)
@@ -282,6 +288,55 @@ def error_type(body: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
+# ---- the body of a request -------------------------------------------------------------------------------------------
+
+
+class _OneBlock:
+    """Iterates over one block."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, block: bytes) -> None:
+        self._block: bytes | None = block
+
+    def __aiter__(self) -> _OneBlock:
+        return self
+
+    async def __anext__(self) -> bytes:  # noqa: ASYNC910 - part of a protocol, and nothing to wait for
+        block, self._block = self._block, None
+        if block is None:
+            raise StopAsyncIteration
+        return block
+
+
+class _Body:
+    """The body of a request, as often as it is asked for.
+
+    The library's own is an async generator, which a request that is cancelled while it is sent leaves suspended.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _OneBlock(self._content)
+
+    async def aclose(self) -> None:
+        """Do nothing; the library asks for it."""
+
+
+_body_types: dict[str, Callable[[bytes], httpx.AsyncByteStream]] = {}
+
+
+def _body_type(family: Family) -> Callable[[bytes], httpx.AsyncByteStream]:
+    """Return `_Body` as a class that the transports of `family` take; there is one for each library."""
+    base = family.AsyncByteStream
+    if base.__module__ not in _body_types:
+        made = type("_Body", (_Body, base), {})
+        _body_types[base.__module__] = cast("Callable[[bytes], httpx.AsyncByteStream]", made)
+    return _body_types[base.__module__]
+
+
 # ---- one request and its reply ---------------------------------------------------------------------------------------
 
 
@@ -353,7 +408,7 @@ class Exchange:
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         if response.is_closed:  # an event hook of the user's client has read it, decompressed
             content, coding = response.content, "identity"
-            self._blocks = _one_block(content)
+            self._blocks: AsyncIterator[bytes] = _OneBlock(content)
         else:
             # Not aiter_raw(): it adds generators, each of which a cancelled reader would leave behind
             self._blocks = aiter(cast("httpx.AsyncByteStream", response.stream))
@@ -501,11 +556,6 @@ class Exchange:
         return ModelTransportError(
             f"the compressed reply from {self._endpoint.origin} is corrupt ({reason})", response_started=True
         )
-
-
-async def _one_block(content: bytes) -> AsyncIterator[bytes]:
-    if content:
-        yield content
 
 
 def _retry_after(headers: _Headers) -> float | None:
