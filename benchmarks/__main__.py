@@ -1,0 +1,266 @@
+"""Runs the benchmarks: `python -m benchmarks [--quick] [--rows ...] [--peers ...] [--python NAME=PATH]`.
+
+Every contestant has a process of its own and all share one model server. Each measurement is made in rounds: every
+contestant once, in another order each time, and again; the table has the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any, NamedTuple
+
+from benchmarks.report import markdown, plot, summary
+from benchmarks.rows import MEASUREMENTS, TABLE, Measurement
+
+ROOT = pathlib.Path(__file__).parent.parent
+IMPORTS = {
+    "agentrun": "from agentrun import Agent, Runner, function_tool",
+    "bare-httpx": "import httpx",
+    "openai-agents": "from agents import Agent, Runner, function_tool",
+    "pydantic-ai": "from pydantic_ai import Agent",
+    "langgraph": "from langchain.agents import create_agent; from langchain_openai import ChatOpenAI",
+}
+"""What a program of each contestant begins with; the first module named tells whether it is installed."""
+PEERS = ("openai-agents", "pydantic-ai", "langgraph")
+
+
+class Entry(NamedTuple):
+    """A contestant on a backend."""
+
+    name: str
+    backend: str
+    python: str
+
+    @property
+    def label(self) -> str:
+        """What the column is called."""
+        return self.name if self.backend == "asyncio" else f"{self.name} ({self.backend})"
+
+
+def _environment() -> dict[str, str]:
+    # A peer must not report to its maker, and a hash seed makes set orders, and so counts, the same in each round.
+    return {**os.environ, "PYTHONHASHSEED": "0", "OPENAI_AGENTS_DISABLE_TRACING": "1", "PYDANTIC_AI_NO_UPDATE": "1"}
+
+
+def _start(python: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [python, "-m", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if "--verbose" in sys.argv else subprocess.DEVNULL,
+        text=True,
+        env=_environment(),
+    )
+
+
+class Worker:
+    """The process of a contestant."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._process = _start(entry.python, "benchmarks.worker", entry.name, entry.backend)
+        self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else {"failed": "the process ended; --verbose shows why"}
+
+    def measure(self, asked: dict[str, Any]) -> Any:
+        """Return what the process answers."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        _end(self._process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it has ended by itself
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+
+
+def measure_import(entry: Entry) -> Any:
+    """Return the CPU time of the import, in a fresh process, and what it adds to the memory."""
+    code = (
+        "import resource as r, time as t; b=t.process_time(); m=r.getrusage(r.RUSAGE_SELF).ru_maxrss; "
+        f"{IMPORTS[entry.name]}; "
+        "print((t.process_time()-b)*1000, (r.getrusage(r.RUSAGE_SELF).ru_maxrss-m)/1024)"
+    )
+    cpu, memory = subprocess.run(
+        [entry.python, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, env=_environment()
+    ).stdout.split()
+    return {"ok": {"cpu_ms": float(cpu), "rss_mb": float(memory)}}
+
+
+def measure_cold(entry: Entry, server: str) -> Any:
+    """Return the time from the start of a process to the first token."""
+    began = time.monotonic_ns()
+    process = subprocess.run(
+        [entry.python, "-m", "benchmarks.cold", entry.name, entry.backend, server],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=_environment(),
+    )
+    if process.returncode:
+        return {"failed": process.stderr.strip().splitlines()[-1]}
+    return {"ok": {"first_ms": (int(process.stdout) - began) / 1e6}}
+
+
+class Bench:
+    """Runs measurements and keeps their numbers: samples[measurement][label][value] is a list, one per round."""
+
+    def __init__(self, entries: list[Entry], quick: bool) -> None:
+        self.entries = entries
+        self.quick = quick
+        self.samples: dict[str, dict[str, dict[str, list[float]]]] = {}
+        self.failures: dict[str, dict[str, str]] = {}
+        self._workers: dict[Entry, Worker] = {}
+        self._server = _start(sys.executable, "benchmarks.server")
+        assert self._server.stdout is not None
+        self.server = f"http://127.0.0.1:{self._server.stdout.readline().strip()}"
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self._workers.values():
+            worker.close()
+        _end(self._server)
+
+    def run(self, name: str) -> None:
+        """Make one measurement."""
+        measurement = MEASUREMENTS[name]
+        rounds = 1 if self.quick else measurement.rounds
+        for number in range(rounds):
+            order = self.entries[number % len(self.entries) :] + self.entries[: number % len(self.entries)]
+            for entry in order:
+                if entry.label in self.failures.get(name, {}):
+                    continue
+                began = time.monotonic()
+                answer = self._measure(measurement, entry)
+                took = time.monotonic() - began
+                print(f"{name} {number + 1}/{rounds} {entry.label}: {answer} ({took:.1f} s)", file=sys.stderr, flush=True)
+                if "failed" in answer:
+                    self.failures.setdefault(name, {})[entry.label] = answer["failed"]
+                    continue
+                kept = self.samples.setdefault(name, {}).setdefault(entry.label, {})
+                for key, value in answer["ok"].items():
+                    if isinstance(value, int | float):
+                        kept.setdefault(key, []).append(value)
+
+    def _measure(self, measurement: Measurement, entry: Entry) -> Any:
+        if measurement.kind == "import":
+            return measure_import(entry)
+        if measurement.kind == "cold":
+            return measure_cold(entry, self.server)
+        asked = {"row": measurement.kind, **(measurement.quick if self.quick else measurement.full)}
+        if measurement.serves:
+            asked["server"] = self.server
+        if "repeat" in asked and entry.name in PEERS:
+            asked["repeat"] = max(1, asked["repeat"] // (10 if self.quick else 5))
+        if measurement.fresh:
+            worker = Worker(entry)
+            try:
+                return worker.measure(asked)
+            finally:
+                worker.close()
+        if entry not in self._workers:
+            self._workers[entry] = Worker(entry)
+        return self._workers[entry].measure(asked)
+
+    def medians(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return the median of each value over the rounds."""
+        return {
+            name: {label: {key: statistics.median(found) for key, found in values.items()} for label, values in by.items()}
+            for name, by in self.samples.items()
+        }
+
+
+def _is_installed(name: str, python: str) -> bool:
+    module = IMPORTS[name].split()[1].split(".")[0]
+    if python == sys.executable:
+        return importlib.util.find_spec(module) is not None
+    code = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", code], cwd="/", check=False, capture_output=True).returncode == 0
+
+
+def entries_for(peers: list[str], pythons: dict[str, str], backends: list[str]) -> list[Entry]:
+    """Return who takes part: agentrun and the bare loop on each backend, and the peers that are installed."""
+    found = [
+        Entry(name, backend, pythons.get(name, sys.executable))
+        for name in ("agentrun", "bare-httpx")
+        for backend in backends
+    ]
+    for name in peers:
+        python = pythons.get(name, sys.executable)
+        if _is_installed(name, python):
+            found.append(Entry(name, "asyncio", python))
+        else:
+            print(f"{name} is not installed for {python}: left out (--python {name}=PATH)", file=sys.stderr)
+    return found
+
+
+def main() -> None:
+    """Parse the command line, measure, and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of short measurements, under a minute")
+    parser.add_argument("--rows", nargs="+", choices=list(MEASUREMENTS), metavar="ROW", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="who is measured beside agentrun")
+    parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH", help="interpreter of a contestant")
+    parser.add_argument("--backends", nargs="+", default=["asyncio", "trio"], choices=["asyncio", "trio"])
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--verbose", action="store_true", help="show what contestants write to standard error")
+    given = parser.parse_args()
+    pythons = dict(pair.split("=", 1) for pair in [*os.environ.get("BENCH_PYTHONS", "").split(), *given.python])
+    backends = [one for one in given.backends if one != "trio" or importlib.util.find_spec("trio")]
+    bench = Bench(entries_for(given.peers, pythons, backends), given.quick)
+    given.output.mkdir(parents=True, exist_ok=True)
+    names = given.rows or [name for name, one in MEASUREMENTS.items() if one.quick or not given.quick or one.fresh and name != "live-1000"]
+    about = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "quick": given.quick,
+    }
+    try:
+        for name in names:
+            bench.run(name)
+            medians = bench.medians()
+            labels = [entry.label for entry in bench.entries]
+            table = markdown(TABLE, medians, labels, bench.failures)
+            found = {"about": about, "medians": medians, "samples": bench.samples, "failures": bench.failures}
+            (given.output / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+            (given.output / "results.md").write_text(table)
+    finally:
+        bench.close()
+    print(table)
+    print(summary(TABLE, medians))
+    plot(TABLE, medians, labels, given.output / "results.png")
+
+
+if __name__ == "__main__":
+    main()
