@@ -6,11 +6,13 @@ root task here, with the caller's context variables, and that task hosts the run
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 _root_tasks: set[asyncio.Task[None]] = set()
 """Keeps root tasks alive until they end: an asyncio loop itself holds them weakly."""
@@ -40,6 +42,8 @@ def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) ->
                 return
 
         return call_in_trio
+    import asyncio  # here, since it costs more to import than the rest of agentrun
+
     loop = asyncio.get_running_loop()
     task = loop.create_task(host(), name=name, context=context)
     _root_tasks.add(task)
