@@ -185,6 +185,7 @@ async def _ask_model(run: Run) -> Event:
     """Ask the model, take its reply apart, and show the items."""
     state, agent = run.state, run.agent
     if not state.agent_started:
+        state.context.turn_input = state.input_items()
         await run.announce.agent_start(state.context, agent)
         state.agent_started = True
     response = await ask_model(run)

@@ -163,7 +163,7 @@ async def ask_model(run: Run) -> ModelResponse:
     agent, context, state = run.agent, run.state.context, run.state
     offer = run.turn.offer = await make_offer(run, agent)
     request = await _make_request(run, agent, offer)
-    context.turn_input = request.input
+
     await run.announce.llm_start(context, agent, request.instructions, request.input)
     await anyio.lowlevel.checkpoint_if_cancelled()  # no request begins after a cancel
     response = await _with_retries(run, request)
