@@ -34,6 +34,7 @@ from agentrun._exceptions import (
     ModelTransportError,
     UserError,
 )
+from agentrun._settings import connect_limit
 
 if TYPE_CHECKING:
     import httpx
@@ -160,9 +161,14 @@ class Endpoint:
         if self.client is None:
             await (await connections_here()).close_idle(self.origin)
 
+    def _connect_limit(self) -> float | None:
+        """Return how long connecting may take: the endpoint's limit or the run's, whichever is shorter."""
+        limits = [limit for limit in (self.connect_seconds, connect_limit.get()) if limit is not None]
+        return min(limits, default=None)
+
     async def _sent(self, url: str, content: bytes, headers: dict[str, str]) -> Exchange:
         # Only connecting has a limit here: the deadlines of the run govern the rest, per event and not per read
-        timeout = self.family.Timeout(None, connect=self.connect_seconds)
+        timeout = self.family.Timeout(None, connect=self._connect_limit())
         if self.client is not None:
             try:
                 request = self.client.build_request("POST", url, content=content, headers=headers, timeout=timeout)
@@ -198,8 +204,8 @@ class Endpoint:
             head: whether the head of the response had arrived.
         """
         family = self.family
-        if isinstance(exc, family.ConnectTimeout) and self.connect_seconds is not None:
-            return ModelTimeoutError(self.connect_seconds, "connect")
+        if isinstance(exc, family.ConnectTimeout) and (limit := self._connect_limit()) is not None:
+            return ModelTimeoutError(limit, "connect")
         detail = f"{type(exc).__name__} {self.redact(str(exc))}".strip()
         if is_head_too_long(exc):
             return ModelTransportError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import attrs
@@ -225,6 +226,10 @@ class Timeouts:
     def coerce(cls, value: Timeouts | Mapping[str, Any] | None) -> Timeouts:
         """Return `value`, or the defaults for None, or one made from a plain dict."""
         return cls() if value is None else from_plain(cls, value, "timeouts")
+
+
+connect_limit: ContextVar[float | None] = ContextVar("agentrun_connect_limit", default=None)
+"""`Timeouts.connect` of the run around a request, for models that make connections; the shorter of two limits counts."""
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:

@@ -36,6 +36,7 @@ from agentrun._run.record import record_finished_calls, record_turn
 from agentrun._run.reply import answer_text, refusal_text, take_apart
 from agentrun._run.resume import rebuild_turn
 from agentrun._run.tools import items_of, run_calls
+from agentrun._settings import connect_limit
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ async def drive(run: Run) -> Decision:
     ):
         try:
             async with sessions.held(run), _deadline(run, "run"):
-                return await _loop(run)
+                connecting = connect_limit.set(run.spec.config.timeouts.connect)
+                try:
+                    return await _loop(run)
+                finally:
+                    connect_limit.reset(connecting)
         except Exception:
             if record_finished_calls(run):
                 await sessions.write_turn(run)
