@@ -191,8 +191,11 @@ class _Starters:
         limit = config.max_function_tool_concurrency if config is not None else None
         self.slots = anyio.CapacityLimiter(limit) if limit is not None and limit < len(calls) else None
         hooked = bool(run.announce.hooks_of(run.agent, "tool_start"))
-        self._missing = sum(not call.tool.tool_input_guardrails for call in calls) if hooked and not self.slots else 0
+        together = [call for call in calls if not call.tool.tool_input_guardrails] if hooked and not self.slots else []
+        self._missing = len(together)
         self._all_started = anyio.Event() if self._missing > 1 else None
+        self._places = {call: place for place, call in enumerate(together)}
+        self._bodies = InOrder()
 
     async def started(self, call: Call) -> None:
         """Note that the hooks of `call` were told, and wait for the calls beside it."""
@@ -202,6 +205,7 @@ class _Starters:
         if self._missing == 0:
             self._all_started.set()
         await self._all_started.wait()
+        await self._bodies.my_turn(self._places[call])
 
 
 class Call:
