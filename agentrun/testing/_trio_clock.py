@@ -80,10 +80,14 @@ class AutojumpClock(trio.abc.Clock, trio.abc.Instrument):
         self._real_since = None
 
     def _jump(self, deadline: float) -> None:
+        if _something_runs():
+            return
         # Invariant: the clock never goes back, and it lands on the deadline exactly.
         self._now = max(self._now, deadline)
 
     def _deadlock(self) -> None:
+        if _something_runs():
+            return
         report, self._report_deadlock = self._report_deadlock, None
         if report is not None:
             report(_task_names())
@@ -94,6 +98,11 @@ class AutojumpClock(trio.abc.Clock, trio.abc.Instrument):
         """Set what is called with the names of the waiting tasks, or None; returns what was set before."""
         before, self._report_deadlock = self._report_deadlock, report
         return before
+
+
+def _something_runs() -> bool:
+    """Whether a callback that was asked for before ours has made a task runnable: the run is not idle after all."""
+    return trio.lowlevel.current_statistics().tasks_runnable > 0
 
 
 def _outside_may_wake() -> bool:
