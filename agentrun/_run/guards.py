@@ -9,7 +9,6 @@ import anyio
 import anyio.lowlevel
 
 from agentrun._exceptions import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
-
 from agentrun._run.order import InOrder
 
 if TYPE_CHECKING:

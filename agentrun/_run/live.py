@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 
 from agentrun._detached import start_root_task
 from agentrun._run.desk import ApprovalDesk
@@ -111,14 +112,18 @@ class LiveRun:
         """
         if not self.started:
             self._start_alone()
-        self._reader = anyio.get_current_task().id
+        consumer = self._sink.consumer
+        await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled reader gets no buffered event
         try:
-            return await self._sink.consumer.receive()
+            event = consumer.receive_nowait()
+            if event is None or self._reader is None:
+                self._reader = anyio.get_current_task().id
+            return event if event is not None else await consumer.receive()
         except anyio.EndOfStream:
             pass
         if not self._done.is_set():
             await self._done.wait()
-        self._sink.consumer.close()
+        consumer.close()
         self._raise_error()
         return None
 

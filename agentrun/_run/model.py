@@ -17,6 +17,7 @@ from agentrun._codec import WireError, structure_response, unstructure
 from agentrun._config import CallModelData, ModelInputData
 from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
 from agentrun._items import ModelResponse
+from agentrun._logging import log_model_data
 from agentrun._responses import Response
 from agentrun._retry import ModelRetryAdviceRequest, RetryDecision, RetryPolicyContext, evaluate_policy, normalize_error
 from agentrun._run.context import Offer
@@ -166,7 +167,9 @@ async def ask_model(run: Run) -> ModelResponse:
 
     await run.announce.llm_start(context, agent, request.instructions, request.input)
     await anyio.lowlevel.checkpoint_if_cancelled()  # no request begins after a cancel
+    log_model_data("the model is asked", agent.name, request.input)
     response = await _with_retries(run, request)
+    log_model_data("the model answered", agent.name, response.output)
     context.usage.add(response.usage)
     state.note_reply(response)
     return response
@@ -314,11 +317,17 @@ class Attempt:
         final: ModelResponse | None = None
         ended = False
         limit: ModelLimitName = "first_event"
+        sink, idle = self._run.sink, _seconds(self._idle)
         with anyio.CancelScope(deadline=min(self._ends_at, now + _seconds(self._first_event))) as scope:
             try:
                 async for event in events:
                     limit = "idle"
-                    await self._pass_on(event, scope)
+                    now = anyio.current_time()
+                    if scope.deadline - now < idle:
+                        scope.deadline = min(self._ends_at, now + idle * (1 + IDLE_SLACK))
+                    self._note_shown(event.type)
+                    if not sink.send_raw_nowait(event):
+                        await self._send_slowly(event, scope)
                     if event.type in _TERMINAL:
                         final = self._reply_of(event)
                         scope.deadline = anyio.current_time() + DRAIN_SECONDS
@@ -342,23 +351,22 @@ class Attempt:
             raise ModelTimeoutError(_seconds(self._total), "total")
         raise ModelTimeoutError(_seconds(self._idle if limit == "idle" else self._first_event), limit)
 
-    async def _pass_on(self, event: TResponseStreamEvent, scope: anyio.CancelScope) -> None:
-        """Send one event on, and move the idle deadline; the time a slow consumer takes is not the model's."""
-        kind = event.type
+    def _note_shown(self, kind: str) -> None:
+        """Note what an event of the given type means for a retry, and for the usage of a request that is cut."""
         if kind.endswith(".delta"):
             self._deltas += 1
-        if not self.content_shown and kind not in _NO_CONTENT:
             self.content_shown = True
-        now = anyio.current_time()
-        if scope.deadline - now < _seconds(self._idle):
-            scope.deadline = min(self._ends_at, now + _seconds(self._idle) * (1 + IDLE_SLACK))
-        if self._run.sink.send_raw_nowait(event):
-            return
+        elif kind not in _NO_CONTENT:
+            self.content_shown = True
+
+    async def _send_slowly(self, event: TResponseStreamEvent, scope: anyio.CancelScope) -> None:
+        """Send an event to a consumer that is behind; the time it takes is not the model's."""
+        before = anyio.current_time()
         scope.deadline = math.inf
         await self._run.sink.raw(event)
-        waited = anyio.current_time() - now
-        self._ends_at += waited
-        scope.deadline = min(self._ends_at, now + waited + _seconds(self._idle))
+        now = anyio.current_time()
+        self._ends_at += now - before
+        scope.deadline = min(self._ends_at, now + _seconds(self._idle))
 
     def _reply_of(self, event: Any) -> ModelResponse:
         """Return the reply that a terminal event holds.

@@ -174,28 +174,34 @@ class Consumer:
         self.closed = False
         """Whether the receive side is closed."""
 
-    async def receive(self) -> StreamEvent:
-        """Return the next event.
+    def receive_nowait(self) -> StreamEvent | None:
+        """Return the next event, or None when there is none yet.
 
         Raises:
             anyio.EndOfStream: there will be none, or the reader cancelled the run.
         """
-        await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled reader gets no buffered event
         if self.cut or self.closed:
             raise anyio.EndOfStream
         self.reading = True
-        while True:
-            try:
-                return self._events.receive_nowait()
-            except anyio.WouldBlock:
-                self.waits_with_nothing_left = True
-                self._tell_idle()
-            # Not `receive()`: that goes round the event loop once more before it waits, for every event.
+        try:
+            return self._events.receive_nowait()
+        except anyio.WouldBlock:
+            return None
+
+    async def receive(self) -> StreamEvent:
+        """Wait for the next event and return it.
+
+        Raises:
+            anyio.EndOfStream: there will be none, or the reader cancelled the run.
+        """
+        # Not the stream's own `receive()`: that goes round the event loop once more before it waits, for every event.
+        while (event := self.receive_nowait()) is None:
+            self.waits_with_nothing_left = True
+            self._tell_idle()
             if self._arrival is None:
                 self._arrival = anyio.Event()
             await self._arrival.wait()
-            if self.cut:
-                raise anyio.EndOfStream
+        return event
 
     def tell_arrived(self) -> None:
         """Wake whoever waits: an event was sent, or the end."""

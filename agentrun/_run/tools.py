@@ -29,6 +29,7 @@ from agentrun._guardrail import (
     ToolOutputGuardrailResult,
 )
 from agentrun._items import RunItem, ToolApprovalItem, ToolCallOutputItem
+from agentrun._logging import log_tool_data
 from agentrun._run.edge import CancelledOnce
 from agentrun._run.order import InOrder
 from agentrun._run.reply import PlannedCall, qualified_name, shown
@@ -385,6 +386,7 @@ class Call:
         self._outcome.announced = bool(self._run.announce.hooks_of(self._run.agent, "tool_end"))
         await starters.started(self)
         await anyio.lowlevel.checkpoint_if_cancelled()  # the hooks may have been woken just before a cancel
+        log_tool_data("called", self.name, self.context.tool_arguments)
         output = await self._invoke()
         if isinstance(output, AgentToolPause):
             self._outcome.nested, self._outcome.nested_result = output.result.to_state(), output.result
@@ -392,6 +394,7 @@ class Call:
             return
         if self.tool.tool_output_guardrails:
             output = await self._check_output(output)
+        log_tool_data("returned", self.name, output)
         await self._finish(output)
 
     async def _check_input(self) -> str | None:
