@@ -131,14 +131,17 @@ async def _guarded(run: Run, guardrails: Sequence[InputGuardrail[Any]]) -> Async
     # The guardrails own the send side, a clone each; the task that opens the gate owns the receive side.
     send_verdicts, verdicts = anyio.create_memory_object_stream["InputGuardrailResult"](len(guardrails))
     asks = input_asks(run, guardrails, run.state.original_input)
+    ended: dict[int, tuple[float, int]] = {}
+    results = run.state.input_guardrail_results
+    before = len(results)
     with verdicts:
         try:
             async with anyio.create_task_group() as nursery:
                 nursery.start_soon(open_gate, verdicts, len(guardrails), run.gate, run, name="guardrail gate")
-                start_judges(nursery, asks, InputGuardrailTripwireTriggered, send_verdicts)
+                start_judges(nursery, asks, InputGuardrailTripwireTriggered, send_verdicts, ended)
                 yield
         finally:
-            take_verdicts(verdicts, run.state.input_guardrail_results)
+            take_verdicts(verdicts, results, ended, before)
 
 
 def _is_first_turn(run: Run) -> bool:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _Verdict = TypeVar("_Verdict", "InputGuardrailResult", "OutputGuardrailResult")
 
+Ended = dict[int, tuple[float, int]]
+"""When each verdict came in, and the place of its guardrail, by the verdict's identity."""
+
 
 async def judge(
     ask: Callable[[], Awaitable[_Verdict]],
@@ -28,12 +31,14 @@ async def judge(
     send_verdicts: MemoryObjectSendStream[_Verdict],
     order: InOrder,
     place: int,
+    ended: Ended,
 ) -> None:
     """Ask one guardrail, the `place`th, send its verdict, and raise when it trips. Closes its send side."""
     with send_verdicts:
         await anyio.lowlevel.checkpoint_if_cancelled()
         await order.my_turn(place)
         verdict = await ask()
+        ended[id(verdict)] = (anyio.current_time(), place)
         send_verdicts.send_nowait(verdict)  # the buffer has room for every guardrail
         if verdict.output.tripwire_triggered:
             raise tripped(verdict)
@@ -44,21 +49,27 @@ def start_judges(
     asks: Sequence[Callable[[], Awaitable[_Verdict]]],
     tripped: Callable[[_Verdict], BaseException],
     send_verdicts: MemoryObjectSendStream[_Verdict],
+    ended: Ended,
 ) -> None:
     """Start one task per guardrail, and close this send side."""
     order = InOrder()
     with send_verdicts:
         for place, ask in enumerate(asks):
-            nursery.start_soon(judge, ask, tripped, send_verdicts.clone(), order, place, name="guardrail")
+            nursery.start_soon(judge, ask, tripped, send_verdicts.clone(), order, place, ended, name="guardrail")
 
 
-def take_verdicts(verdicts: MemoryObjectReceiveStream[_Verdict], results: list[_Verdict]) -> None:
-    """Move the verdicts that are there into `results`, in the order they were sent."""
+def take_verdicts(
+    verdicts: MemoryObjectReceiveStream[_Verdict], results: list[_Verdict], ended: Ended, before: int
+) -> None:
+    """Move the verdicts that are there into `results`; from `before` on these are then in the order they came in.
+
+    Those that came in at one moment stand in the guardrails' order, whatever order the scheduler gave them.
+    """
     try:
         while True:
             results.append(verdicts.receive_nowait())
     except (anyio.WouldBlock, anyio.EndOfStream):
-        return
+        results[before:] = sorted(results[before:], key=lambda verdict: ended[id(verdict)])
 
 
 async def run_guardrails(
@@ -77,15 +88,17 @@ async def run_guardrails(
         BaseException: the tripwire, or whatever a guardrail raised.
     """
     send_verdicts, verdicts = anyio.create_memory_object_stream["_Verdict"](len(asks))
+    ended: Ended = {}
+    before = len(results)
     with verdicts:
         try:
             if len(asks) == 1:
-                await judge(asks[0], tripped, send_verdicts, InOrder(), 0)
+                await judge(asks[0], tripped, send_verdicts, InOrder(), 0, ended)
                 return
             async with anyio.create_task_group() as nursery:
-                start_judges(nursery, asks, tripped, send_verdicts)
+                start_judges(nursery, asks, tripped, send_verdicts, ended)
         finally:
-            take_verdicts(verdicts, results)
+            take_verdicts(verdicts, results, ended, before)
 
 
 def input_asks(
