@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import statistics
 from typing import TypeAlias
 
-from benchmarks.rows import Row
+from benchmarks.rows import FLOOR, Row
 
-Medians: TypeAlias = "dict[str, dict[str, dict[str, float]]]"
+Samples: TypeAlias = "dict[str, dict[str, dict[str, list[float]]]]"
+"""Numbers by measurement, contestant and value: one for each round."""
 
 TRIO = 1.5
 """Trio may take so many times the goal for asyncio."""
@@ -22,21 +24,27 @@ def _shown(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _value(row: Row, medians: Medians, label: str) -> float | None:
-    return medians.get(row.measurement, {}).get(label, {}).get(row.value)
+def _found(row: Row, samples: Samples, label: str) -> list[float]:
+    return samples.get(row.measurement, {}).get(label, {}).get(row.value, [])
 
 
-def compared(row: Row, medians: Medians, label: str = "agentrun") -> float | None:
-    """Return what the row's goal is about: a ratio to the peer's number, or agentrun's own number."""
-    own = _value(row, medians, label)
-    if own is None or row.against is None:
-        return own
-    # On trio the floor is the floor on trio; the goal for the ratio to a peer is wider there.
-    other = row.against
-    if other == "bare-httpx" and label.endswith("(trio)"):
-        other = "bare-httpx (trio)"
-    peer = _value(row, medians, other)
-    return own / peer if peer else None
+def _value(row: Row, samples: Samples, label: str) -> float | None:
+    found = _found(row, samples, label)
+    return statistics.median(found) if found else None
+
+
+def compared(row: Row, samples: Samples, label: str = "agentrun") -> float | None:
+    """Return what the row's goal is about: a ratio to the peer's number, or agentrun's own number.
+
+    The ratio is the median of the ratios of each round: what else the machine does slows a whole round down.
+    """
+    if row.against is None:
+        return _value(row, samples, label)
+    # On trio the floor is the floor on trio; a peer has no other backend.
+    other = row.against + " (trio)" if row.against == FLOOR and label.endswith("(trio)") else row.against
+    pairs = zip(_found(row, samples, label), _found(row, samples, other), strict=False)
+    ratios = [own / peer for own, peer in pairs if peer]
+    return statistics.median(ratios) if ratios else None
 
 
 def allowed(row: Row, label: str = "agentrun") -> float | None:
@@ -46,20 +54,20 @@ def allowed(row: Row, label: str = "agentrun") -> float | None:
     return row.goal * TRIO if label.endswith("(trio)") and row.is_time else row.goal
 
 
-def markdown(rows: list[Row], medians: Medians, labels: list[str], failures: dict[str, dict[str, str]]) -> str:
+def markdown(rows: list[Row], samples: Samples, labels: list[str], failures: dict[str, dict[str, str]]) -> str:
     """Return the table: a column for each contestant, then what agentrun came to and the goal."""
     head = ["work", *labels, "ratio", "ratio on trio", "goal"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in rows:
-        if row.measurement not in medians:
+        if row.measurement not in samples:
             continue
         cells = [
-            "failed" if label in failures.get(row.measurement, {}) else _shown(_value(row, medians, label))
+            "failed" if label in failures.get(row.measurement, {}) else _shown(_value(row, samples, label))
             for label in labels
         ]
         verdicts: list[str] = []
         for label in OURS:
-            ratio, limit = compared(row, medians, label), allowed(row, label)
+            ratio, limit = compared(row, samples, label), allowed(row, label)
             if row.goal is None or ratio is None or limit is None:
                 verdicts.append("-")
             else:
@@ -70,18 +78,18 @@ def markdown(rows: list[Row], medians: Medians, labels: list[str], failures: dic
     return "\n".join(lines) + "\n"
 
 
-def summary(rows: list[Row], medians: Medians) -> str:
+def summary(rows: list[Row], samples: Samples) -> str:
     """Return one line for each goal that was missed."""
     missed: list[str] = []
     for row in rows:
         for label in OURS:
-            ratio, limit = compared(row, medians, label), allowed(row, label)
+            ratio, limit = compared(row, samples, label), allowed(row, label)
             if ratio is not None and limit is not None and ratio > limit:
                 missed.append(f"missed: {label}: {row.title}: {_shown(ratio)}, goal {limit:.3g}")
     return "\n".join(missed) or "every goal that could be compared was met"
 
 
-def plot(rows: list[Row], medians: Medians, labels: list[str], path: pathlib.Path) -> None:
+def plot(rows: list[Row], samples: Samples, labels: list[str], path: pathlib.Path) -> None:
     """Draw each row as bars relative to agentrun, on a log scale; does nothing without matplotlib."""
     try:
         import matplotlib
@@ -90,14 +98,14 @@ def plot(rows: list[Row], medians: Medians, labels: list[str], path: pathlib.Pat
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    shown = [row for row in rows if row.is_time and _value(row, medians, "agentrun")]
+    shown = [row for row in rows if row.is_time and _value(row, samples, "agentrun")]
     if not shown:
         return
     figure, axes = pyplot.subplots(figsize=(10, 0.32 * len(shown) * max(1, len(labels) / 3) + 1))
     height = 0.8 / len(labels)
     for column, label in enumerate(labels):
         ys = [at + column * height for at in range(len(shown))]
-        xs = [(_value(row, medians, label) or 0) / (_value(row, medians, "agentrun") or 1) for row in shown]
+        xs = [(_value(row, samples, label) or 0) / (_value(row, samples, "agentrun") or 1) for row in shown]
         axes.barh(ys, xs, height, label=label)
     axes.set_yticks([at + 0.4 for at in range(len(shown))], [row.title.replace("`", "") for row in shown])
     axes.invert_yaxis()

@@ -20,8 +20,6 @@ class Measurement(NamedTuple):
     """Whether it wants a process of its own, as memory does."""
     serves: bool = False
     """Whether it needs the model server."""
-    slow_peers: int = 1
-    """How much less often a peer repeats than agentrun and the floor, so that all take about as long."""
 
 
 class Row(NamedTuple):
@@ -37,18 +35,18 @@ class Row(NamedTuple):
     is_time: bool = True
 
 
-_STREAM = {"deltas": 4000, "repeat": 3}
+_STREAM = {"deltas": 4000, "repeat": 1}
 _STREAM_QUICK = {"deltas": 1500, "repeat": 1}
 _CANCEL = {"repeat": 20}
 
 MEASUREMENTS: dict[str, Measurement] = {
     "import": Measurement("import", {}, {}, 5, fresh=True),
     "cold": Measurement("cold", {}, {}, 3, fresh=True, serves=True),
-    "run": Measurement("one_turn", {"streamed": False, "repeat": 1000}, {"streamed": False, "repeat": 300}, 5),
-    "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 1000}, {"streamed": True, "repeat": 300}, 5),
-    "tools": Measurement("tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 5),
-    "responses": Measurement("stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 5, serves=True),
-    "chat": Measurement("stream", {"api": "chat", **_STREAM}, {"api": "chat", **_STREAM_QUICK}, 5, serves=True),
+    "run": Measurement("one_turn", {"streamed": False, "repeat": 500}, {"streamed": False, "repeat": 300}, 7),
+    "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 500}, {"streamed": True, "repeat": 300}, 7),
+    "tools": Measurement("tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 7),
+    "responses": Measurement("stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, serves=True),
+    "chat": Measurement("stream", {"api": "chat", **_STREAM}, {"api": "chat", **_STREAM_QUICK}, 7, serves=True),
     "first-delta": Measurement(
         "first_delta", {"api": "responses", "repeat": 100}, {"api": "responses", "repeat": 30}, 3, serves=True
     ),
