@@ -22,13 +22,18 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 import attrs
+
+from agentrun.memory._stored import decode_item
+
+if TYPE_CHECKING:
+    from agentrun._responses import TResponseInputItem
 
 _T = TypeVar("_T")
 
@@ -43,6 +48,8 @@ _STEPS = 4000
 """SQLite virtual machine steps between two looks at the cancel scope; well under a millisecond."""
 _READERS = 4
 """Reads of one file at once in one event loop; more would wait for the interpreter lock anyway."""
+_LOOK_EVERY = 256
+"""Rows decoded between two looks at the cancel scope."""
 _IDLE = 4
 """Connections kept open for the next call."""
 
@@ -96,7 +103,7 @@ class Database:
             self._users += 1
 
     def release(self) -> None:
-        """Count one user less; the last one closes the connections, except those that are at work, which close after."""
+        """Count one user less; the last one closes the connections, those at work as soon as they are done."""
         with self._lock:
             self._users -= 1
             if self._users:
@@ -296,3 +303,19 @@ def _close(connections: list[sqlite3.Connection], process: int) -> None:
     if os.getpid() == process:
         while connections:
             connections.pop().close()
+
+
+def newest_rows(rows: sqlite3.Cursor, count: int | None) -> list[TResponseInputItem]:
+    """Return up to `count` items, oldest first, from rows of one text each that begin with the newest."""
+    items: list[TResponseInputItem] = []
+    for number, (text,) in enumerate(rows):
+        if len(items) == count:
+            break
+        if number % _LOOK_EVERY == 0:
+            anyio.from_thread.check_cancelled()
+        item = decode_item(text)
+        if item is not None:
+            items.append(item)
+    rows.close()  # an unfinished statement would keep the read transaction open
+    items.reverse()
+    return items

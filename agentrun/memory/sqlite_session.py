@@ -8,10 +8,9 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio.from_thread
 import anyio.lowlevel
 
-from agentrun.memory._sqlite_file import Database, Work, database_at
+from agentrun.memory._sqlite_file import Database, Work, database_at, newest_rows
 from agentrun.memory._stored import (
     as_settings,
     check_session_id,
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteSession"]
 
 _T = TypeVar("_T")
-
-_LOOK_EVERY = 256
-"""Rows decoded between two looks at the cancel scope."""
 
 
 class SQLiteSession(SessionABC):
@@ -152,7 +148,7 @@ class SQLiteSession(SessionABC):
     # What follows runs in worker threads, inside a transaction.
 
     def _load(self, connection: sqlite3.Connection, count: int | None) -> list[TResponseInputItem]:
-        return _newest(
+        return newest_rows(
             connection.execute(
                 f'SELECT message_data FROM "{self.messages_table}" WHERE session_id = ? ORDER BY id DESC',
                 (self.session_id,),
@@ -187,19 +183,3 @@ class SQLiteSession(SessionABC):
     def _clear(self, connection: sqlite3.Connection) -> None:
         connection.execute(f'DELETE FROM "{self.messages_table}" WHERE session_id = ?', (self.session_id,))
         connection.execute(f'DELETE FROM "{self.sessions_table}" WHERE session_id = ?', (self.session_id,))
-
-
-def _newest(rows: sqlite3.Cursor, count: int | None) -> list[TResponseInputItem]:
-    """Return up to `count` items, oldest first, from rows that begin with the newest."""
-    items: list[TResponseInputItem] = []
-    for number, (text,) in enumerate(rows):
-        if len(items) == count:
-            break
-        if number % _LOOK_EVERY == 0:
-            anyio.from_thread.check_cancelled()
-        item = decode_item(text)
-        if item is not None:
-            items.append(item)
-    rows.close()  # an unfinished statement would keep the read transaction open
-    items.reverse()
-    return items

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agentrun.testing._cancel_everywhere import CancelCase, cancel_everywhere
+from agentrun.testing._cancel_everywhere import CancelCase, cancel_everywhere, unpaired
 from agentrun.testing._check_model import BrokenRule, check_model
+from agentrun.testing._check_session import BrokenSessionRule, check_session
 from agentrun.testing._clock import AutojumpLoop, DeadlockError, fail_on_deadlock, run_virtual, virtual_options
 from agentrun.testing._gate import Gate
 from agentrun.testing._leaks import no_leaks
@@ -32,6 +33,7 @@ __all__ = [
     "AutoModel",
     "AutojumpLoop",
     "BrokenRule",
+    "BrokenSessionRule",
     "CancelCase",
     "Conversation",
     "DeadlockError",
@@ -53,6 +55,7 @@ __all__ = [
     "assistant_message",
     "cancel_everywhere",
     "check_model",
+    "check_session",
     "conversation_of",
     "fail_on_deadlock",
     "function_call",
@@ -64,5 +67,6 @@ __all__ = [
     "schema_value",
     "serve",
     "serve_in_thread",
+    "unpaired",
     "virtual_options",
 ]

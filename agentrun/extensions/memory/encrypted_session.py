@@ -1,0 +1,198 @@
+"""Conversations that their store cannot read. Needs the extra `encrypt`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import anyio.lowlevel
+import anyio.to_thread
+
+from agentrun.extensions.memory._extras import needs
+from agentrun.memory._stored import check_session_id, decode_item, encode_items, log, newest, wanted
+from agentrun.memory.session import SessionABC
+
+if TYPE_CHECKING:
+    from agentrun._responses import TResponseInputItem
+    from agentrun._settings import SessionSettings
+    from agentrun.memory.session import Session
+
+__all__ = ["EncryptedSession"]
+
+_T = TypeVar("_T")
+
+_PURPOSE = b"agentrun encrypted session, version 1"
+_INLINE_CHARACTERS = 200_000
+"""Encrypting more than this takes milliseconds, which the event loop should not be without."""
+
+
+class EncryptedSession(SessionABC):
+    """A session of any kind, whose items are encrypted before it gets them.
+
+    Each item becomes a Fernet token under a key derived from `encryption_key` and the session id (HKDF, SHA-256), so an
+    item moved into another conversation cannot be read there. What is older than `ttl`, damaged, not encrypted, or
+    encrypted with another key is left out on reading.
+
+    Args:
+        session_id: names the conversation, and is part of its key; as a rule the id of `underlying_session`.
+        underlying_session: keeps the tokens.
+        encryption_key: the secret, best `cryptography.fernet.Fernet.generate_key().decode()`. It is not stretched, so a
+            password that people can remember is too weak.
+        ttl: seconds for which an item can be read; None is for ever.
+        max_scan_items: at most so many stored items are looked at to find those asked for; None is all.
+
+    Raises:
+        ImportError: cryptography is not installed.
+        ValueError: the key is empty, or a number is not positive.
+
+    Source: sessions, `EncryptedSession`.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        underlying_session: Session,
+        encryption_key: str,
+        ttl: int | None = 600,
+        max_scan_items: int | None = None,
+    ) -> None:
+        if not encryption_key:
+            raise ValueError("encryption_key is empty; make one with cryptography.fernet.Fernet.generate_key()")
+        if ttl is not None and ttl <= 0:
+            raise ValueError(f"ttl must be a positive number of seconds or None, got {ttl!r}")
+        if max_scan_items is not None and max_scan_items <= 0:
+            raise ValueError(f"max_scan_items must be a positive number or None, got {max_scan_items!r}")
+        self.session_id = check_session_id(session_id)
+        self.underlying_session = underlying_session
+        self.ttl = ttl
+        self.max_scan_items = max_scan_items
+        fernet: Any = needs("cryptography.fernet", "encrypt", "EncryptedSession")
+        hkdf: Any = needs("cryptography.hazmat.primitives.kdf.hkdf", "encrypt", "EncryptedSession")
+        hashes: Any = needs("cryptography.hazmat.primitives.hashes", "encrypt", "EncryptedSession")
+        derived = hkdf.HKDF(algorithm=hashes.SHA256(), length=32, salt=session_id.encode(), info=_PURPOSE).derive(
+            encryption_key.encode()
+        )
+        self._cipher = fernet.Fernet(base64.urlsafe_b64encode(derived))
+        self._invalid: type[Exception] = fernet.InvalidToken
+
+    @property
+    def session_settings(self) -> SessionSettings | None:
+        """Those of the underlying session."""
+        return self.underlying_session.session_settings
+
+    @session_settings.setter
+    def session_settings(self, value: SessionSettings | None) -> None:
+        self.underlying_session.session_settings = value
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the newest `limit` items that can be read, oldest first.
+
+        Args:
+            limit: None is what `session_settings` says, or all; negative is all.
+
+        Raises:
+            Exception: whatever the underlying session raises.
+        """
+        count = wanted(limit, self.session_settings)
+        if count == 0:
+            await anyio.lowlevel.checkpoint()
+            return []
+        most = self.max_scan_items
+        look = count if most is None or count is None else min(count, most)
+        look = most if look is None else look
+        settings = self.session_settings
+        # What the underlying session takes for all of them; None is what its settings say, where it has some.
+        everything = None if settings is None or settings.limit is None else -1
+        while True:
+            stored = await self.underlying_session.get_items(everything if look is None else look)
+            items = await self._readable(stored)
+            if look is None or look == most or count is None or len(items) >= count or len(stored) < look:
+                return newest(items, count)
+            wider = look * 4  # some of those could not be read
+            look = wider if most is None else min(wider, most)
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Append `items`, encrypted, in order.
+
+        Raises:
+            TypeError: an item is not plain JSON data; nothing is stored.
+            Exception: whatever the underlying session raises.
+
+        On cancel they are stored as the underlying session promises: whole or not at all.
+        """
+        texts = encode_items(items)
+        await self.underlying_session.add_items(await _beside(self._encrypted, texts, sum(map(len, texts))))
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the newest item out and return it; None when there is none.
+
+        Expired items above it are deleted. An item that another key wrote stays, and the answer is None.
+
+        Raises:
+            Exception: whatever the underlying session raises.
+        """
+        scanned = 0
+        while self.max_scan_items is None or scanned < self.max_scan_items:
+            scanned += 1
+            # Looked at before it is taken, so that a wrong key cannot empty a conversation.
+            for stored in await self.underlying_session.get_items(1):
+                if self._written_here(stored):
+                    break
+                log.warning("the newest item of session %r was not encrypted with this key", self.session_id)
+                return None
+            taken = await self.underlying_session.pop_item()
+            if taken is None:
+                return None
+            item = self._item(taken)
+            if item is not None:
+                return item
+        return None
+
+    async def clear_session(self) -> None:
+        """Delete every item of the underlying session.
+
+        Raises:
+            Exception: whatever it raises.
+        """
+        await self.underlying_session.clear_session()
+
+    def _encrypted(self, texts: list[str]) -> list[TResponseInputItem]:
+        return [{"__enc__": 1, "v": 1, "payload": self._cipher.encrypt(text.encode()).decode()} for text in texts]
+
+    async def _readable(self, stored: Sequence[Any]) -> list[TResponseInputItem]:
+        def decrypted(stored: Sequence[Any]) -> list[TResponseInputItem]:
+            return [item for one in stored if (item := self._item(one)) is not None]
+
+        return await _beside(decrypted, stored, sum(len(_payload(one) or "") for one in stored))
+
+    def _item(self, stored: Any) -> TResponseInputItem | None:
+        token = _payload(stored)
+        if token is None:
+            return None
+        try:
+            return decode_item(self._cipher.decrypt(token.encode(), ttl=self.ttl))
+        except self._invalid:
+            return None
+
+    def _written_here(self, stored: Any) -> bool:
+        token = _payload(stored)
+        try:
+            return token is not None and bool(self._cipher.decrypt(token.encode()))
+        except self._invalid:
+            return False
+
+
+def _payload(stored: Any) -> str | None:
+    """Return the token of a stored item; None when it is no encrypted item."""
+    if not isinstance(stored, dict) or "__enc__" not in stored:
+        return None
+    payload = cast("dict[str, Any]", stored).get("payload")
+    return payload if isinstance(payload, str) and payload.isascii() else None
+
+
+async def _beside(work: Callable[[Any], _T], value: Any, characters: int) -> _T:
+    """Return `work(value)`, done in a worker thread where it takes long."""
+    if characters <= _INLINE_CHARACTERS:
+        return work(value)
+    return await anyio.to_thread.run_sync(work, value)
