@@ -1,7 +1,7 @@
 """agentrun: a structured-concurrency runtime for LLM agents, on asyncio and Trio.
 
-Every public name is here. Each is loaded from its home on first use, so that importing the package costs next to nothing
-and nobody pays for what they do not use.
+Every public name is here, and the public modules (`agentrun.items`, `agentrun.tool` and so on) are attributes. Each is
+loaded on first use, so that importing the package costs next to nothing and nobody pays for what they do not use.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from agentrun._exceptions import (
         AgentsException,
         InputGuardrailTripwireTriggered,
-        MCPToolCancellationError,
         MaxTurnsExceeded,
+        MCPToolCancellationError,
         ModelBehaviorError,
         ModelError,
         ModelLimitError,
@@ -152,6 +152,9 @@ if TYPE_CHECKING:
         ToolSearchOutputItem,
         UnknownItem,
     )
+    from agentrun._logging import (
+        enable_verbose_stdout_logging,
+    )
     from agentrun._responses import (
         TResponseInputItem,
         TResponseOutputItem,
@@ -224,12 +227,15 @@ if TYPE_CHECKING:
         AgentOutputSchema,
         AgentOutputSchemaBase,
     )
-    from agentrun.decorators import (
-        tool,
+    from agentrun.memory.in_memory import (
+        InMemorySession,
     )
     from agentrun.memory.session import (
         Session,
         SessionABC,
+    )
+    from agentrun.memory.sqlite_session import (
+        SQLiteSession,
     )
     from agentrun.models._defaults import (
         set_default_openai_api,
@@ -254,6 +260,9 @@ if TYPE_CHECKING:
     )
     from agentrun.models.responses import (
         OpenAIResponsesModel,
+    )
+    from agentrun.repl import (
+        run_demo_loop,
     )
 
 __version__ = "0.1.0"
@@ -401,6 +410,7 @@ _HOMES = {
         "ToolSearchOutputItem",
         "UnknownItem",
     ),
+    "agentrun._logging": ("enable_verbose_stdout_logging",),
     "agentrun._responses": (
         "TResponseInputItem",
         "TResponseOutputItem",
@@ -469,11 +479,12 @@ _HOMES = {
         "AgentOutputSchema",
         "AgentOutputSchemaBase",
     ),
-    "agentrun.decorators": ("tool",),
+    "agentrun.memory.in_memory": ("InMemorySession",),
     "agentrun.memory.session": (
         "Session",
         "SessionABC",
     ),
+    "agentrun.memory.sqlite_session": ("SQLiteSession",),
     "agentrun.models._defaults": (
         "set_default_openai_api",
         "set_default_openai_client",
@@ -492,10 +503,46 @@ _HOMES = {
         "OpenAIProvider",
     ),
     "agentrun.models.responses": ("OpenAIResponsesModel",),
+    "agentrun.repl": ("run_demo_loop",),
 }
 """The modules that define the public names."""
 
 _home_of = {name: home for home, names in _HOMES.items() for name in names}
+
+_PLACES = (
+    "agent",
+    "agent_output",
+    "agent_tool_input",
+    "decorators",
+    "exceptions",
+    "extensions",
+    "function_schema",
+    "guardrail",
+    "handoffs",
+    "items",
+    "lifecycle",
+    "logger",
+    "memory",
+    "model_settings",
+    "models",
+    "prompts",
+    "repl",
+    "result",
+    "retry",
+    "run",
+    "run_config",
+    "run_context",
+    "run_error_handlers",
+    "run_state",
+    "stream_events",
+    "strict_schema",
+    "testing",
+    "tool",
+    "tool_context",
+    "tool_guardrails",
+    "usage",
+)
+"""The public modules."""
 
 __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "Agent",
@@ -532,6 +579,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "HandoffOutputItem",
     "HostedMCPTool",
     "ImageGenerationTool",
+    "InMemorySession",
     "InputGuardrail",
     "InputGuardrailResult",
     "InputGuardrailTripwireTriggered",
@@ -602,6 +650,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "RunState",
     "RunTimeoutError",
     "Runner",
+    "SQLiteSession",
     "Session",
     "SessionABC",
     "SessionBusy",
@@ -660,6 +709,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "capture_run",
     "default_handoff_history_mapper",
     "default_tool_error_function",
+    "enable_verbose_stdout_logging",
     "function_tool",
     "get_conversation_history_wrappers",
     "handoff",
@@ -669,11 +719,11 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "reset_conversation_history_wrappers",
     "retry_policies",
     "run_data",
+    "run_demo_loop",
     "set_conversation_history_wrappers",
     "set_default_openai_api",
     "set_default_openai_client",
     "set_default_openai_key",
-    "tool",
     "tool_input_guardrail",
     "tool_namespace",
     "tool_output_guardrail",
@@ -684,6 +734,8 @@ def __getattr__(name: str) -> object:
     """Load a public name from its home, once."""
     home = _home_of.get(name)
     if home is None:
+        if name in _PLACES:
+            return import_module(f"agentrun.{name}")
         raise AttributeError(f"module 'agentrun' has no attribute {name!r}")
     found = getattr(import_module(home), name)
     globals()[name] = found
@@ -691,4 +743,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PLACES})

@@ -223,6 +223,7 @@ class Call:
         # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
         self._scope = anyio.CancelScope(shield=self.tool is None or not self.tool.nests_run)
         self._ended = self._stopped = self._cleaning = self._undecided = False
+        self._asked: ToolApprovalItem | None = None
 
     def stop(self) -> None:
         """Cancel the call, if it has not ended."""
@@ -241,17 +242,21 @@ class Call:
             run.turn.outcomes[self._index] = self._outcome
             return True
         name = qualified_name(raw)
-        decision = run.state.context.approvals.decision(name, raw.call_id)
+        decision = run.state.context.approvals.decision(name, raw.call_id, raw.arguments)
         if decision is None:
-            if not await self._needs_approval():
-                return False
-            if await self._rejected_before_approval():
-                return True
+            # A call that waits already has been asked about: neither rules nor guardrails have their say again.
+            before = run.turn.outcomes[self._index]
+            if before is not None and before.approval is not None:
+                self._asked = before.approval
+            else:
+                if not await self._needs_approval():
+                    return False
+                if await self._rejected_before_approval():
+                    return True
             if run.desk is not None and run.desk.listening:
                 self._undecided = True
                 return False
-            before = run.turn.outcomes[self._index]
-            self._outcome.approval = (before.approval if before is not None else None) or self._approval_item()
+            self._outcome.approval = self._approval_item()
             run.turn.outcomes[self._index] = self._outcome
             return True
         if decision.approved:
@@ -272,12 +277,15 @@ class Call:
         return True
 
     def _approval_item(self) -> ToolApprovalItem:
-        return ToolApprovalItem(
-            self._run.agent,
-            self._planned.raw,
-            tool_namespace=self.tool.namespace,
-            tool_origin=self.tool.tool_origin,
-        )
+        """Return the item that stands for the open decision, the same one over every pause."""
+        if self._asked is None:
+            self._asked = ToolApprovalItem(
+                self._run.agent,
+                self._planned.raw,
+                tool_namespace=self.tool.namespace,
+                tool_origin=self.tool.tool_origin,
+            )
+        return self._asked
 
     async def _is_allowed(self) -> bool:
         """Wait for the decision on the call; settle one that is refused, and park one that stays undecided.
@@ -326,6 +334,9 @@ class Call:
     async def _needs_approval(self) -> bool:
         """Return whether a person has to decide first.
 
+        Raises:
+            UserError: the tool's `needs_approval` function raised; the original exception is the cause.
+
         Source: human in the loop, "Approval rules".
         """
         asked = self.tool.needs_approval
@@ -337,8 +348,14 @@ class Call:
             return True
         if not isinstance(arguments, dict):
             return True
-        answer = asked(self._run.state.context, cast("dict[str, Any]", arguments), self._planned.raw.call_id)
-        return bool(await answer if inspect.isawaitable(answer) else answer)
+        try:
+            answer = asked(self._run.state.context, cast("dict[str, Any]", arguments), self._planned.raw.call_id)
+            return bool(await answer if inspect.isawaitable(answer) else answer)
+        except Exception as exc:
+            failure = self._failure(exc)
+            if failure is exc:
+                raise
+            raise failure from exc
 
     async def run(self, place: int, send_outcomes: MemoryObjectSendStream[Outcome], starters: _Starters) -> None:
         """Run the call, `place`th of those that run, and send its outcome."""

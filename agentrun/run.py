@@ -1,0 +1,47 @@
+"""Running agents: the runner and all that configures a run.
+
+Source: running agents.
+"""
+
+from agentrun._config import (
+    CallModelData,
+    CallModelInputFilter,
+    GuardrailGate,
+    ModelInputData,
+    OutputGuardrailBlockedMessageArgs,
+    OutputGuardrailBlockedMessageFormatter,
+    RunConfig,
+    ToolNameCollisionPolicy,
+    ToolNotFoundBehavior,
+    TracingConfig,
+)
+from agentrun._context import RunContextWrapper
+from agentrun._run.leave import CapturedRun, capture_run
+from agentrun._runner import Runner
+from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy, Timeouts, ToolExecutionConfig
+from agentrun._state import RunState
+from agentrun._tool_failure import ToolErrorFormatter, ToolErrorFormatterArgs
+
+__all__ = [  # noqa: RUF022 - sorted as `sorted` does
+    "CallModelData",
+    "CallModelInputFilter",
+    "CapturedRun",
+    "DEFAULT_MAX_TURNS",
+    "GuardrailGate",
+    "ModelInputData",
+    "OutputGuardrailBlockedMessageArgs",
+    "OutputGuardrailBlockedMessageFormatter",
+    "ReasoningItemIdPolicy",
+    "RunConfig",
+    "RunContextWrapper",
+    "RunState",
+    "Runner",
+    "Timeouts",
+    "ToolErrorFormatter",
+    "ToolErrorFormatterArgs",
+    "ToolExecutionConfig",
+    "ToolNameCollisionPolicy",
+    "ToolNotFoundBehavior",
+    "TracingConfig",
+    "capture_run",
+]
