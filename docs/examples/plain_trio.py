@@ -19,7 +19,7 @@ async def ask(question: str, answers: trio.MemorySendChannel[str]) -> None:
 async def main() -> list[str]:
     """Ask two questions at once, and return the answers as they come."""
     send_answers, answers = trio.open_memory_channel[str](2)
-    async with trio.open_nursery() as nursery, send_answers:
+    async with send_answers, trio.open_nursery() as nursery:
         nursery.start_soon(ask, "What is a nursery?", send_answers)
         nursery.start_soon(ask, "What is a cancel scope?", send_answers)
     return [answer async for answer in answers]
