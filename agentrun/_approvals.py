@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -17,15 +18,26 @@ class Decision:
     approved: bool
     message: str | None = None
     """What the model is told instead of the output, for a refusal."""
+    bound_to: str | None = None
+    """The fingerprint of the call that was decided; None for a decision that is bound to none."""
+
+
+def fingerprint(name: str, arguments: str) -> str:
+    """Return what tells a call from another one with the same id: a hash of name and arguments."""
+    text = f"{len(name)} {name} {arguments}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @attrs.define(eq=False)
 class Approvals:
-    """The decisions taken so far. The decision on a call wins over the one on its tool; the last decision wins."""
+    """The decisions taken so far. The decision on a call wins over the one on its tool; the last decision wins.
 
-    calls: dict[tuple[str, str], Decision] = attrs.field(factory=dict)
+    A decision on a call holds for that call as it was shown: with other arguments the call is undecided again.
+    """
+
+    calls: dict[tuple[str, str], Decision] = attrs.field(factory=dict[Any, Any])
     """By tool name (with namespace) and call id."""
-    tools: dict[str, Decision] = attrs.field(factory=dict)
+    tools: dict[str, Decision] = attrs.field(factory=dict[Any, Any])
     """By tool name (with namespace), for every call of it."""
 
     def approve(self, item: ToolApprovalItem, *, always: bool = False) -> None:
@@ -38,13 +50,23 @@ class Approvals:
 
     def _decide(self, item: ToolApprovalItem, decision: Decision, always: bool) -> None:
         name = item.qualified_name or ""
-        self.calls[name, item.call_id or ""] = decision
+        self.calls[name, item.call_id or ""] = attrs.evolve(decision, bound_to=fingerprint(name, item.arguments or ""))
         if always:
             self.tools[name] = decision
 
-    def decision(self, tool_name: str, call_id: str) -> Decision | None:
-        """Return what was decided for a call, or None."""
-        return self.calls.get((tool_name, call_id)) or self.tools.get(tool_name)
+    def decision(self, tool_name: str, call_id: str, arguments: str | None = None) -> Decision | None:
+        """Return what was decided for a call, or None.
+
+        Args:
+            tool_name: the name of the tool, with its namespace.
+            call_id: the id of the call.
+            arguments: the arguments it is made with; a decision taken on others does not count. None asks for the
+                decision whatever the arguments are.
+        """
+        found = self.calls.get((tool_name, call_id))
+        if found is not None and arguments is not None and found.bound_to not in (None, fingerprint(tool_name, arguments)):
+            found = None
+        return found or self.tools.get(tool_name)
 
     def status(self, tool_name: str, call_id: str) -> bool | None:
         """Return True for allowed, False for refused, None while nobody has decided."""

@@ -74,7 +74,7 @@ class RunItemBase(Generic[RawT]):
 
 def _raw(item: Any, name: str) -> Any:
     """Return a member of a raw item, which may be one of our classes or a plain dict."""
-    return item.get(name) if isinstance(item, dict) else getattr(item, name, None)
+    return cast("dict[str, Any]", item).get(name) if isinstance(item, dict) else getattr(item, name, None)
 
 
 @attrs.define(eq=False)
@@ -104,12 +104,14 @@ class ToolCallItem(RunItemBase[Any]):
     @property
     def tool_name(self) -> str | None:
         """The name of the tool called, or None where the wire item has none."""
-        return _raw(self.raw_item, "name")
+        found: str | None = _raw(self.raw_item, "name")
+        return found
 
     @property
     def call_id(self) -> str | None:
         """The id that ties the call to its output."""
-        return _raw(self.raw_item, "call_id") or _raw(self.raw_item, "id")
+        found: str | None = _raw(self.raw_item, "call_id") or _raw(self.raw_item, "id")
+        return found
 
 
 @attrs.define(eq=False)
@@ -129,7 +131,8 @@ class ToolCallOutputItem(RunItemBase[Any]):
     @property
     def call_id(self) -> str | None:
         """The id of the call this is the output of."""
-        return _raw(self.raw_item, "call_id")
+        found: str | None = _raw(self.raw_item, "call_id")
+        return found
 
 
 @attrs.define(eq=False)
@@ -210,18 +213,21 @@ class ToolApprovalItem(RunItemBase[Any]):
 
     @property
     def qualified_name(self) -> str | None:
-        """The name of the tool with its namespace before it."""
-        return f"{self.tool_namespace}.{self.tool_name}" if self.tool_namespace else self.tool_name
+        """The name of the tool with its namespace before it; a namespace of the tool's own name is none."""
+        namespace = self.tool_namespace
+        return f"{namespace}.{self.tool_name}" if namespace and namespace != self.tool_name else self.tool_name
 
     @property
     def arguments(self) -> str | None:
         """The arguments as the model wrote them, JSON text."""
-        return _raw(self.raw_item, "arguments")
+        found: str | None = _raw(self.raw_item, "arguments")
+        return found
 
     @property
     def call_id(self) -> str | None:
         """The id of the call."""
-        return _raw(self.raw_item, "call_id") or _raw(self.raw_item, "id")
+        found: str | None = _raw(self.raw_item, "call_id") or _raw(self.raw_item, "id")
+        return found
 
     def to_input_item(self) -> TResponseInputItem:
         """Raise: an approval is between the run and its caller, no model gets to see it.
@@ -422,4 +428,4 @@ def copy_json(value: Any) -> Any:
         return {key: copy_json(one) for key, one in cast("dict[str, Any]", value).items()}
     if type(value) is list:
         return [copy_json(one) for one in cast("list[Any]", value)]
-    return as_dict(value) if hasattr(value, "model_dump") or attrs.has(type(value)) else value
+    return as_dict(value) if hasattr(value, "model_dump") or attrs.has(cast("type[object]", type(value))) else value

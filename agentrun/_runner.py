@@ -257,7 +257,7 @@ def _check_backend(backend: str) -> None:
 
 
 def _make_run(
-    agent: Any,
+    given_agent: Any,
     given: Any,
     context: Any,
     max_turns: Any,
@@ -275,8 +275,9 @@ def _make_run(
         UserError: arguments that do not go together, or a state that is finished.
         TypeError: an argument of a wrong type.
     """
-    if not isinstance(agent, AgentBase):
-        raise TypeError(f"starting_agent is {agent!r}, expected an Agent; pass the agent object first")
+    if not isinstance(given_agent, AgentBase):
+        raise TypeError(f"starting_agent is {given_agent!r}, expected an Agent; pass the agent object first")
+    agent = cast("Agent[Any]", given_agent)  # whatever is based on AgentBase and has an Agent's attributes runs
     if hooks is not None and not isinstance(hooks, RunHooks):
         raise TypeError(
             f"hooks is a {type(hooks).__name__}, expected a RunHooks; AgentHooks go to Agent(hooks=...), not to the run"
@@ -289,9 +290,13 @@ def _make_run(
     else:
         _check_input(given)
         _check_max_turns(max_turns)
-        wrapper = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
+        wrapper: RunContextWrapper[Any] = (
+            cast("RunContextWrapper[Any]", context)
+            if isinstance(context, RunContextWrapper)
+            else RunContextWrapper(context)
+        )
         state = RunState(
-            cast("RunContextWrapper[Any]", wrapper),
+            wrapper,
             given,
             agent,
             max_turns,
@@ -302,7 +307,7 @@ def _make_run(
     if config.reasoning_item_id_policy is not None:
         state.reasoning_item_id_policy = config.reasoning_item_id_policy
     _check_server_managed(state, agent, config, session)
-    return Run(RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(hooks))
+    return Run(RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(cast("RunHooks[Any] | None", hooks)))
 
 
 def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:
@@ -310,7 +315,7 @@ def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:
         raise UserError(
             "this state belongs to a finished run; start a new run with result.to_input_list() as its input"
         )
-    state = given.snapshot()
+    state = given.resumed()
     if isinstance(context, RunContextWrapper):  # a nested run goes on: it counts where its outer run counts
         outer = cast("RunContextWrapper[Any]", context)
         state.context.context, state.context.usage = outer.context, outer.usage

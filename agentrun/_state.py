@@ -41,9 +41,9 @@ class PendingTurn:
     reply: ModelResponse
     items: list[RunItem]
     """The items of the reply."""
-    outputs: dict[str, RunItem] = attrs.field(factory=dict)
+    outputs: dict[str, RunItem] = attrs.field(factory=dict[Any, Any])
     """The outputs that are there already, by call id."""
-    nested: dict[str, RunState[Any]] = attrs.field(factory=dict)
+    nested: dict[str, RunState[Any]] = attrs.field(factory=dict[Any, Any])
     """The paused nested runs of agent tools, by call id."""
 
 
@@ -69,36 +69,40 @@ class RunState(Generic[TContext]):
     current_turn: int = attrs.field(init=False, default=0)
     turn_open: bool = attrs.field(init=False, default=False)
     """Whether the current turn has begun and is not recorded; a state made now goes on before it."""
-    new_items: list[RunItem] = attrs.field(init=False, factory=list)
+    new_items: list[RunItem] = attrs.field(init=False, factory=list[Any])
     """What the run made, as its caller sees it."""
     next_items: list[RunItem] | None = attrs.field(init=False, default=None)
     """What the next model sees of it, once a handoff filter made the two differ; None while they are the same."""
     history: History = attrs.field(init=False)
     """The same as input items: original input and what the next model sees."""
-    raw_responses: list[ModelResponse] = attrs.field(init=False, factory=list)
-    input_guardrail_results: list[InputGuardrailResult] = attrs.field(init=False, factory=list)
-    output_guardrail_results: list[OutputGuardrailResult] = attrs.field(init=False, factory=list)
-    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(init=False, factory=list)
-    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(init=False, factory=list)
-    tools_used: dict[str, list[str]] = attrs.field(init=False, factory=dict)
+    raw_responses: list[ModelResponse] = attrs.field(init=False, factory=list[Any])
+    input_guardrail_results: list[InputGuardrailResult] = attrs.field(init=False, factory=list[Any])
+    output_guardrail_results: list[OutputGuardrailResult] = attrs.field(init=False, factory=list[Any])
+    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(init=False, factory=list[Any])
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(init=False, factory=list[Any])
+    tools_used: dict[str, list[str]] = attrs.field(init=False, factory=dict[Any, Any])
     """The names of the tools each agent has used, by agent name."""
-    calls_done: dict[str, tuple[str, str]] = attrs.field(init=False, factory=dict)
+    calls_done: dict[str, tuple[str, str]] = attrs.field(init=False, factory=dict[Any, Any])
     """Name and arguments of every finished call, by call id."""
     pending: PendingTurn | None = attrs.field(init=False, default=None)
-    interruptions: list[ToolApprovalItem] = attrs.field(init=False, factory=list)
+    interruptions: list[ToolApprovalItem] = attrs.field(init=False, factory=list[Any])
     final_output: Any = attrs.field(init=False, default=None)
     is_finished: bool = attrs.field(init=False, default=False)
     agent_started: bool = attrs.field(init=False, default=False)
     """Whether the hooks for the start of the current agent have run."""
-    warnings: list[str] = attrs.field(init=False, factory=list)
+    warnings: list[str] = attrs.field(init=False, factory=list[Any])
     """What went wrong without failing the run: a cleanup that was cut short, a thread that was abandoned."""
-    pending_input: list[TResponseInputItem] = attrs.field(init=False, factory=list)
+    pending_input: list[TResponseInputItem] = attrs.field(init=False, factory=list[Any])
     """Input added while the run was paused, for the next model call."""
     unsent: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
     """With a conversation kept by the provider: what it has not been sent yet; None before the first request."""
     input_stored: bool = attrs.field(init=False, default=False)
     """Whether the session has the input, so that a resumed run neither reads nor writes it again."""
+    unstored: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
+    """What of the input the session does not have yet; None while no session was read."""
     reasoning_item_id_policy: ReasoningItemIdPolicy | None = attrs.field(init=False, default=None)
+    origin: RunState[Any] | None = attrs.field(init=False, default=None, repr=False)
+    """The state this one was resumed from; it learns which calls have run since, so that none runs twice."""
 
     def __attrs_post_init__(self) -> None:
         """Start at the starting agent with the input as the whole history."""
@@ -217,6 +221,42 @@ class RunState(Generic[TContext]):
                 nested={call_id: nested.snapshot() for call_id, nested in self.pending.nested.items()},
             )
         return twin
+
+    def resumed(self) -> RunState[TContext]:
+        """Return a state to run, as `snapshot` does, which tells this one of every call that it carries out."""
+        twin = self.snapshot()
+        twin._follow(self)
+        return twin
+
+    def _follow(self, origin: RunState[Any]) -> None:
+        self.origin = origin
+        if self.pending is not None and origin.pending is not None:
+            for call_id, nested in self.pending.nested.items():
+                nested._follow(origin.pending.nested[call_id])  # noqa: SLF001 - another object of this class
+
+    def settle(self, outputs: Iterable[RunItem], done: Mapping[str, tuple[str, str]]) -> None:
+        """Note the outputs of calls of the pending turn, here and in the states that this one was resumed from.
+
+        Args:
+            outputs: what is recorded here already and belongs to the pending turn.
+            done: name and arguments of each of these calls, by call id.
+        """
+        made = {cast("ToolCallOutputItem", item).call_id or "": item for item in outputs}
+        state: RunState[Any] | None = self
+        while state is not None and state.pending is not None:
+            if state is not self:
+                state.record(item for call_id, item in made.items() if call_id not in cast("PendingTurn", state.pending).outputs)
+            state.pending.outputs.update(made)
+            state.calls_done.update(done)
+            for call_id in made:
+                state.pending.nested.pop(call_id, None)
+            nested = {id(item) for one in state.pending.nested.values() for item in one.interruptions}
+            state.interruptions = [
+                item
+                for item in state.interruptions
+                if id(item) in nested or (item.agent is state.current_agent and item.call_id not in state.pending.outputs)
+            ]
+            state = state.origin
 
     def release_agents(self) -> None:
         """Let go of the agents; the state cannot be run any more."""
@@ -415,6 +455,7 @@ _COPIED = (
     "calls_done",
     "pending_input",
     "unsent",
+    "unstored",
     "interruptions",
     "warnings",
 )
@@ -444,5 +485,5 @@ class LastAgent:
     def release(self) -> None:
         """Hold the agent weakly from here on."""
         if self._agent is not None:
-            self._ref = weakref.ref(cast("Agent[Any]", self._agent))
+            self._ref = weakref.ref(self._agent)
             self._agent = None

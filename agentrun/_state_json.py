@@ -11,7 +11,7 @@ import hmac
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import attrs
@@ -183,7 +183,8 @@ def state_to_json(
         "model_responses": [_response_to_json(one) for one in state.raw_responses],
         "tool_use_tracker": {agent: list(used) for agent, used in state.tools_used.items()},
         "calls_done": {call_id: list(done) for call_id, done in state.calls_done.items()},
-        "unsent": state.unsent,
+        "unsent": None if state.unsent is None else [to_input(item) for item in state.unsent],
+        "unstored": None if state.unstored is None else [to_input(item) for item in state.unstored],
         "input_stored": state.input_stored,
         "is_finished": state.is_finished,
         "reasoning_item_id_policy": state.reasoning_item_id_policy,
@@ -296,7 +297,13 @@ def _usage_to_json(usage: Usage) -> Json:
 def _approvals_to_json(approvals: Approvals) -> Json:
     return {
         "calls": [
-            {"tool": tool, "call_id": call_id, "approved": one.approved, "message": one.message}
+            {
+                "tool": tool,
+                "call_id": call_id,
+                "approved": one.approved,
+                "message": one.message,
+                "fingerprint": one.bound_to,
+            }
             for (tool, call_id), one in approvals.calls.items()
         ],
         "tools": [
@@ -338,8 +345,9 @@ def _context_to_json(wrapper: RunContextWrapper[Any], serializer: ContextSeriali
         )
         value = {} if value is None else value
     try:
-        json.dumps(value)
-    except (TypeError, ValueError) as exc:
+        check_depth(value, "the context")
+        value = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as exc:
         raise UserError(f"the context has no JSON form: {exc}; pass context_serializer") from exc
     return {
         "context": value,
@@ -353,7 +361,7 @@ def _context_to_json(wrapper: RunContextWrapper[Any], serializer: ContextSeriali
 def _data_class_to_json(value: Any) -> dict[str, Any] | None:
     import dataclasses
 
-    if attrs.has(type(value)):
+    if attrs.has(cast("type[object]", type(value))):
         return attrs.asdict(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
@@ -373,21 +381,50 @@ def _json_or_text(value: Any) -> Json:
     """Return `value` if it is JSON, the dict of a data class, or its text: what is only shown may come back as text."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    data = _data_class_to_json(value)
     try:
-        return json.loads(json.dumps(data if data is not None else value))
-    except (TypeError, ValueError):
+        data = _data_class_to_json(value)
+        found = json.loads(json.dumps(data if data is not None else value, allow_nan=False))
+        check_depth(found, "a value", MAX_DEPTH // 2)
+    except (TypeError, ValueError, RecursionError, UserError):
+        return _text(value)
+    return found
+
+
+def _text(value: Any) -> str:
+    try:
         return str(value)
+    except RecursionError:
+        return f"a {type(value).__name__} that is nested too deep to show"
 
 
 def to_text(found: dict[str, Json], key: bytes | str | None) -> str:
-    """Return the JSON data as text, signed where there is a key."""
+    """Return the JSON data as text, signed where there is a key.
+
+    Raises:
+        UserError: the text is longer than `from_text` would read.
+    """
+    secret = _secret(key)
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    return text if key is None else f"{SIGNED}.{_signature(text, key)}.{text}"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which no file or database takes: escape it
+        text = json.dumps(found, separators=(",", ":"))
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"this run state has {len(text)} characters, and at most {MAX_CHARACTERS} are read back; store it in parts")
+    return text if secret is None else f"{SIGNED}.{_signature(text, secret)}.{text}"
 
 
-def _signature(text: str, key: bytes | str) -> str:
-    secret = key.encode() if isinstance(key, str) else key
+def _secret(key: bytes | str | None) -> bytes | None:
+    if key is None:
+        return None
+    if not isinstance(key, bytes | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UserError(f"key is a {type(key).__name__}, expected bytes or a str")
+    if not key:
+        raise UserError("key is empty, so that anybody could sign; pass a secret, or None for a state that is not signed")
+    return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+
+
+def _signature(text: str, secret: bytes) -> str:
     return hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
@@ -402,16 +439,20 @@ class _At:
     path: str = "$"
 
     def refuse(self, expected: str) -> UserError:
-        shown = repr(self.value)
+        try:
+            shown = repr(self.value)
+        except (ValueError, RecursionError):  # an int of thousands of digits
+            shown = f"a {type(self.value).__name__} too large to show"
         return UserError(
             f"this run state cannot be read: {self.path} is {shown if len(shown) < 80 else shown[:77] + '...'}, "
             f"expected {expected}"
         )
 
     def members(self) -> dict[str, Any]:
-        if not isinstance(self.value, dict):
+        value = self.value
+        if not isinstance(value, dict):
             raise self.refuse("an object")
-        return cast("dict[str, Any]", self.value)
+        return cast("dict[str, Any]", value)
 
     def get(self, key: str) -> _At:
         members = self.members()
@@ -442,9 +483,10 @@ class _At:
         return self.value
 
     def each(self) -> list[_At]:
-        if not isinstance(self.value, list):
+        value = self.value
+        if not isinstance(value, list):
             raise self.refuse("a list")
-        return [_At(one, f"{self.path}[{index}]") for index, one in enumerate(cast("list[Any]", self.value))]
+        return [_At(one, f"{self.path}[{index}]") for index, one in enumerate(cast("list[Any]", value))]
 
     def entries(self) -> list[tuple[str, _At]]:
         return [(key, _At(one, f"{self.path}.{key}")) for key, one in self.members().items()]
@@ -456,14 +498,14 @@ class _At:
             raise self.refuse(f"one of {list(allowed)}") from None
 
 
-def check_depth(found: Any) -> None:
+def check_depth(found: Any, what: str = "this run state cannot be read: it", limit: int = MAX_DEPTH) -> None:
     """Refuse data that is nested deeper than anything that walks it can bear.
 
     Raises:
         UserError: it is.
     """
     level: list[Any] = [found]
-    for _ in range(MAX_DEPTH):
+    for _ in range(limit):
         level = [
             one
             for value in level
@@ -472,7 +514,7 @@ def check_depth(found: Any) -> None:
         ]
         if not level:
             return
-    raise UserError(f"this run state cannot be read: it is nested deeper than {MAX_DEPTH} levels")
+    raise UserError(f"{what} is nested deeper than {limit} levels")
 
 
 def from_text(text: str, key: bytes | str | None) -> dict[str, Json]:
@@ -485,13 +527,14 @@ def from_text(text: str, key: bytes | str | None) -> dict[str, Json]:
         raise UserError(f"a run state is read from a str, got a {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"this run state cannot be read: it has {len(text)} characters, at most {MAX_CHARACTERS} are read")
+    secret = _secret(key)
     if text.startswith(SIGNED + "."):
-        _, signature, text = text.split(".", 2)
-        if key is None:
+        signature, _, text = text.removeprefix(SIGNED + ".").partition(".")
+        if secret is None:
             raise UserError("this run state is signed; pass the key it was signed with, from_string(..., key=...)")
-        if not hmac.compare_digest(signature.encode(), _signature(text, key).encode()):
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(text, secret).encode()):
             raise UserError("this run state was changed after it was signed, or signed with another key")
-    elif key is not None:
+    elif secret is not None:
         raise UserError("this run state is not signed; pass no key, or sign it with to_string(key=...)")
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
@@ -570,7 +613,8 @@ class _Reader:
             }
         elif cls is InputItem:
             more = {"input_id": at.get("input_id").text()}
-        return cls(agent=agent, raw_item=raw, **more)
+        item: RunItem = cls(agent=agent, raw_item=raw, **more)
+        return item
 
     def response(self, at: _At) -> ModelResponse:
         output: list[Any] = []
@@ -621,6 +665,8 @@ class _Reader:
         unsent = at.find("unsent")
         state.unsent = None if unsent is None else [one.members() for one in unsent.each()]
         state.pending_input = [one.members() for one in at.get("pending_input").each()]
+        unstored = at.find("unstored")
+        state.unstored = None if unstored is None else [one.members() for one in unstored.each()]
         state.input_stored = at.get("input_stored").flag()
         state.is_finished = at.get("is_finished").flag()
         policy = at.find("reasoning_item_id_policy")
@@ -777,7 +823,8 @@ def _usage(at: _At) -> Usage:
 def _approvals(at: _At) -> Approvals:
     found = Approvals()
     for one in at.get("calls").each():
-        decision = Decision(one.get("approved").flag(), _text_of(one, "message"))
+        # A decision on no call in particular would hold for whatever arguments stand beside it.
+        decision = Decision(one.get("approved").flag(), _text_of(one, "message"), one.get("fingerprint").text())
         found.calls[one.get("tool").text(), one.get("call_id").text()] = decision
     for one in at.get("tools").each():
         found.tools[one.get("tool").text()] = Decision(one.get("approved").flag(), _text_of(one, "message"))
@@ -791,14 +838,12 @@ def _verdict(at: _At) -> GuardrailFunctionOutput:
 def _tool_verdict(at: _At) -> ToolGuardrailFunctionOutput:
     behavior = at.get("behavior")
     info = at.members().get("output_info")
-    make = behavior.get("type").one_of(
-        {
-            "allow": lambda: ToolGuardrailFunctionOutput.allow(info),
-            "raise_exception": lambda: ToolGuardrailFunctionOutput.raise_exception(info),
-            "reject_content": lambda: ToolGuardrailFunctionOutput.reject_content(behavior.get("message").text(), info),
-        }
-    )
-    return make()
+    makers: dict[str, Callable[[], ToolGuardrailFunctionOutput]] = {
+        "allow": lambda: ToolGuardrailFunctionOutput.allow(info),
+        "raise_exception": lambda: ToolGuardrailFunctionOutput.raise_exception(info),
+        "reject_content": lambda: ToolGuardrailFunctionOutput.reject_content(behavior.get("message").text(), info),
+    }
+    return behavior.get("type").one_of(makers)()
 
 
 def _not_here(*_: Any) -> Any:
@@ -808,14 +853,14 @@ def _not_here(*_: Any) -> Any:
 async def state_from_json(
     classes: tuple[type[RunState[Any]], type[PendingTurn]],
     root: Agent[Any],
-    found: Mapping[str, Any],
+    found: Any,
     context_override: Any,
     context_deserializer: ContextDeserializer | None,
     *,
     strict_context: bool,
 ) -> RunState[Any]:
     """Return the state in plain JSON data; see `RunState.from_json`."""
-    at = _At(dict(found) if isinstance(found, Mapping) else found)  # pyright: ignore[reportUnnecessaryIsInstance]
+    at = _At(dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else found)
     version = at.members().get("$schemaVersion")
     if version is None:
         raise UserError("this run state cannot be read: $schemaVersion is missing; is it a run state at all?")
@@ -840,7 +885,7 @@ async def _context(at: _At, override: Any, deserializer: ContextDeserializer | N
         return None
     if deserializer is not None:
         context = deserializer(at.get("context").members())
-        return await cast("Awaitable[Any]", context) if inspect.isawaitable(context) else context
+        return await context if inspect.isawaitable(context) else context
     if meta.members().get("requires_deserializer") is True:
         message = (
             f"the context of this run state was a {meta.members().get('type')!s}; "

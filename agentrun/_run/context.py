@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from agentrun._guardrail import InputGuardrail
     from agentrun._handoff import Handoff
     from agentrun._items import RunItem
-    from agentrun._responses import TResponseInputItem
     from agentrun._run.announce import Announcer
     from agentrun._run.desk import ApprovalDesk
     from agentrun._run.reply import Plan
@@ -62,15 +61,15 @@ class Turn:
     agent: Agent[Any]
     offer: Offer | None = None
     plan: Plan | None = None
-    outcomes: list[Outcome | None] = attrs.field(factory=list)
+    outcomes: list[Outcome | None] = attrs.field(factory=list[Any])
     """What came of each call, in call order; None while it has not ended."""
-    extra_items: list[RunItem] = attrs.field(factory=list)
+    extra_items: list[RunItem] = attrs.field(factory=list[Any])
     """Items after the calls: outputs of handoffs."""
     recorded: bool = False
     """Whether the items of the turn are in the state."""
-    shown: list[RunItem] = attrs.field(factory=list)
+    shown: list[RunItem] = attrs.field(factory=list[Any])
     """Outputs that were made, and shown, before the run was paused in this turn."""
-    session_items: list[RunItem] = attrs.field(factory=list)
+    session_items: list[RunItem] = attrs.field(factory=list[Any])
     """What the turn recorded and no session has stored yet."""
 
 
@@ -88,19 +87,17 @@ class Run:
     """Where calls of a streamed run are decided while it goes on."""
     machine: Machine = attrs.field(factory=Machine)
     turn: Turn = attrs.field(init=False)
-    models: dict[int, Model] = attrs.field(factory=dict)
+    models: dict[int, Model] = attrs.field(factory=dict[Any, Any])
     """The model of each agent met so far, by the agent's identity."""
     gate: Gate | None = None
     """What the calls of the first turn wait for."""
-    failure_order: dict[int, int] = attrs.field(factory=dict)
+    failure_order: dict[int, int] = attrs.field(factory=dict[Any, Any])
     """The place of each failed call's exception in call order, by the exception's identity."""
-    collisions_noted: set[str] = attrs.field(factory=set)
+    collisions_noted: set[str] = attrs.field(factory=set[Any])
     """The names of which it was said already that two tools have them."""
-    session_input: list[TResponseInputItem] | None = None
-    """What of the input the session is to store; None for all of it."""
     output: Any = None
     """The final output, from when it is there until it is accepted."""
-    output_makers: list[Outcome] = attrs.field(factory=list)
+    output_makers: list[Outcome] = attrs.field(factory=list[Any])
     """The calls whose output it is; empty when a message or a handler made it."""
     answer_missing: bool = False
     """Whether a structured agent's reply had no text at all."""

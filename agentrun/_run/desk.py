@@ -74,6 +74,10 @@ class ApprovalRequest:
         """Leave the call undecided: the run pauses after this turn, as it does when nobody reads `approvals()`."""
         self._decide(None, always=False)
 
+    def settle(self, decision: Decision) -> None:
+        """Decide the call as another call of its tool was decided; for the desk."""
+        self._decide(decision, always=False)
+
     def _decide(self, decision: Decision | None, always: bool) -> None:
         if not self._decided.is_set():
             self._decision, self._always = decision, always
@@ -130,9 +134,15 @@ class ApprovalDesk:
         self._waiting.append(request)
         try:
             self._ends[0].send_nowait(request)
-            return await request.outcome(seconds, on_timeout)
+            decision, always = await request.outcome(seconds, on_timeout)
         finally:
             self._waiting.remove(request)
+        if always and decision is not None:
+            # As in a paused run: what holds for every call of a tool holds for those that wait beside this one.
+            for other in self._waiting:
+                if other.tool_name == request.tool_name:
+                    other.settle(decision)
+        return decision, always
 
     def close(self) -> None:
         """Close both ends: the run is over, so that no request comes and none can be decided."""

@@ -40,6 +40,7 @@ from agentrun._settings import connect_limit
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
+    from agentrun._guardrail import InputGuardrail, InputGuardrailResult
     from agentrun._run.tools import Outcome
 
 
@@ -64,6 +65,11 @@ async def drive(run: Run) -> Decision:
                     connect_limit.reset(connecting)
         except Exception:
             if record_finished_calls(run):
+                await sessions.write_turn(run)
+            raise
+        except anyio.get_cancelled_exc_class():
+            # A turn that is cut off is dropped; one that was paused has its approvals, each for one call, and is kept.
+            if run.state.pending is not None and record_finished_calls(run):
                 await sessions.write_turn(run)
             raise
 
@@ -179,10 +185,11 @@ async def _admit_input(run: Run) -> None:
 
     Source: human in the loop, "Adding input".
     """
-    added, run.state.pending_input = run.state.pending_input, []
+    added = run.state.pending_input
     guardrails = run.input_guardrails()
     if guardrails:
         await check_blocking_input(run, guardrails, added)
+    run.state.pending_input = []
     items: list[RunItem] = [InputItem(run.agent, one) for one in added]
     run.state.record(items)
     run.turn.session_items.extend(items)

@@ -10,10 +10,10 @@ import anyio.lowlevel
 
 from agentrun._exceptions import UserError
 from agentrun._handoff import HandoffInputData
-from agentrun._items import HandoffOutputItem, RunItem, ToolCallOutputItem
+from agentrun._items import HandoffOutputItem, RunItem, ToolApprovalItem, ToolCallOutputItem
 from agentrun._run import sessions
 from agentrun._run.machine import Event
-from agentrun._run.record import record_results, record_turn
+from agentrun._run.record import new_outputs, record_results, record_turn, settle_pending
 from agentrun._run.tools import items_of
 
 if TYPE_CHECKING:
@@ -84,11 +84,15 @@ async def _record(run: Run, handoff: Handoff[Any, Any]) -> None:
     if input_filter is None and not nests:
         record_turn(run)
         return
+    mine = _turn_items(run)
     before = state.next_items if state.next_items is not None else state.new_items
+    if state.pending is not None:  # the first part of this turn is recorded already
+        known = set(map(id, mine))
+        before = [item for item in before if id(item) not in known and not isinstance(item, ToolApprovalItem)]
     data = HandoffInputData(
         state.original_input if isinstance(state.original_input, str) else tuple(state.original_input),
         tuple(before),
-        tuple(_turn_items(run)),
+        tuple(mine),
         state.context,
     )
     if input_filter is not None:
@@ -123,6 +127,7 @@ def _apply(run: Run, filtered: HandoffInputData) -> None:
     resumed = state.pending is not None
     if not resumed:
         state.raw_responses.append(plan.response)
+    settle_pending(run, new_outputs(run))
     recorded = set(map(id, state.new_items))
     kept = [item for item in mine if id(item) not in recorded] if resumed else mine
     state.rewrite(

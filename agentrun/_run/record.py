@@ -26,7 +26,7 @@ def record_turn(run: Run) -> None:
     if state.pending is None:
         state.raw_responses.append(plan.response)
         _record(run, plan.items)
-    _record(run, _new_outputs(run))
+    _record_outputs(run)
     _record(run, turn.extra_items)
     record_results(run)
     _record_pending(run)
@@ -37,7 +37,8 @@ def record_turn(run: Run) -> None:
 def record_finished_calls(run: Run) -> bool:
     """Record the calls of a failed turn that have their output; return whether there were any.
 
-    They happened and cost what they cost, so that what continues from here must know of them.
+    They happened and cost what they cost, so that what continues from here must know of them. A turn that was paused
+    before stays pending, with these outputs.
 
     Source: exceptions, "run_data".
     """
@@ -50,7 +51,7 @@ def record_finished_calls(run: Run) -> bool:
     if state.pending is None:
         state.raw_responses.append(turn.plan.response)
         _record(run, [outcome.call.item for outcome in done])
-    _record(run, _new_outputs(run))
+    _record_outputs(run)
     record_results(run)
     return True
 
@@ -60,7 +61,19 @@ def _record(run: Run, items: list[RunItem]) -> None:
     run.turn.session_items.extend(items)
 
 
-def _new_outputs(run: Run) -> list[RunItem]:
+def _record_outputs(run: Run) -> None:
+    outputs = new_outputs(run)
+    _record(run, outputs)
+    settle_pending(run, outputs)
+
+
+def settle_pending(run: Run, outputs: list[RunItem]) -> None:
+    """Note outputs that were just recorded in the turn that was paused, if this run goes on with one."""
+    ended = [outcome.call.raw for outcome in run.turn.outcomes if outcome is not None and outcome.item is not None]
+    run.state.settle(outputs, {raw.call_id: (raw.name, raw.arguments) for raw in ended})
+
+
+def new_outputs(run: Run) -> list[RunItem]:
     """Return the outputs of the turn that are not recorded yet, in call order."""
     pending = run.state.pending
     known = pending.outputs if pending is not None else {}

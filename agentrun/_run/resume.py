@@ -13,7 +13,7 @@ from agentrun._run.reply import Plan, PlannedCall, PlannedHandoff, qualified_nam
 from agentrun._run.tools import Outcome
 
 if TYPE_CHECKING:
-    from agentrun._items import HandoffCallItem, ToolApprovalItem
+    from agentrun._items import ToolApprovalItem
     from agentrun._state import RunState
 
 
@@ -34,7 +34,7 @@ async def rebuild_turn(run: Run) -> Turn:
     turn = Turn(agent, offer, plan)
     for item in pending.items:
         if item.type == "handoff_call_item":
-            raw = cast("HandoffCallItem", item).raw_item
+            raw = item.raw_item
             handoff = offer.handoffs.get(raw.name)
             if handoff is None:
                 raise ModelBehaviorError(f"Handoff {shown(raw.name)} not found in agent {agent.name}")
@@ -46,7 +46,7 @@ async def rebuild_turn(run: Run) -> Turn:
 
 
 def _asks(item: ToolApprovalItem, raw: ResponseFunctionToolCall) -> bool:
-    return item.call_id == raw.call_id and item.name == raw.name
+    return item.call_id == raw.call_id and item.name == raw.name and item.arguments == raw.arguments
 
 
 def _add_call(

@@ -66,7 +66,8 @@ def held(run: Run) -> AbstractAsyncContextManager[None]:
 
 @asynccontextmanager
 async def _queued(run: Run, key: _SessionKey) -> AsyncGenerator[None, None]:
-    locks = _locks.get({})
+    nothing: dict[_SessionKey, _SessionLock] = {}
+    locks = _locks.get(nothing)
     _locks.set(locks)
     entry = locks.setdefault(key, _SessionLock())
     if entry.users and run.spec.config.session_busy == "reject":
@@ -95,7 +96,7 @@ async def read(run: Run) -> None:
     Source: sessions, "How sessions work".
     """
     session, state = run.spec.session, run.state
-    if session is None or state.input_stored:
+    if session is None or state.input_stored or state.unstored is not None:
         return
     own: Any = getattr(session, "session_settings", None)
     settings = (own if isinstance(own, SessionSettings) else SessionSettings()).resolve(
@@ -112,7 +113,7 @@ async def read(run: Run) -> None:
         whole, new = await _combined(combine, history, new)
     state.original_input = whole
     state.history = History(_without_orphans(whole, new))
-    run.session_input = new
+    state.unstored = new
 
 
 async def _combined(
@@ -165,9 +166,10 @@ async def write_input(run: Run) -> None:
     """
     if run.state.input_stored:
         return
+    unstored, run.state.unstored = run.state.unstored, None
     run.state.input_stored = True
     if run.spec.session is not None:
-        await _write(run, run.session_input if run.session_input is not None else run.state.input_items())
+        await _write(run, unstored if unstored is not None else run.state.input_items())
 
 
 async def write_turn(run: Run) -> None:

@@ -63,8 +63,8 @@ class Outcome:
     output: Any = None
     item: ToolCallOutputItem | None = None
     approval: ToolApprovalItem | None = None
-    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=list)
-    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list)
+    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=list[Any])
+    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list[Any])
     announced: bool = False
     """Whether the hooks were told of the start, so that they are to be told of the end."""
     nested: RunState[Any] | None = None
@@ -192,7 +192,7 @@ class _Starters:
         limit = config.max_function_tool_concurrency if config is not None else None
         self.slots = anyio.CapacityLimiter(limit) if limit is not None and limit < len(calls) else None
         hooked = bool(run.announce.hooks_of(run.agent, "tool_start"))
-        together = [call for call in calls if not call.tool.tool_input_guardrails] if hooked and not self.slots else []
+        together = [call for call in calls if not call.is_held_back] if hooked and not self.slots else []
         self._missing = len(together)
         self._all_started = anyio.Event() if self._missing > 1 else None
         self._places = {call: place for place, call in enumerate(together)}
@@ -200,7 +200,7 @@ class _Starters:
 
     async def started(self, call: Call) -> None:
         """Note that the hooks of `call` were told, and wait for the calls beside it."""
-        if self._all_started is None or call.tool.tool_input_guardrails:
+        if self._all_started is None or call.is_held_back:
             return
         self._missing -= 1
         if self._missing == 0:
@@ -221,9 +221,14 @@ class Call:
         self.context = _context_of(run, planned)
         self._outcome = Outcome(planned, index)
         # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
-        self._scope = anyio.CancelScope(shield=self.tool is None or not self.tool.nests_run)
+        self._scope = anyio.CancelScope(shield=planned.tool is None or not planned.tool.nests_run)
         self._ended = self._stopped = self._cleaning = self._undecided = False
         self._asked: ToolApprovalItem | None = None
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the call waits for something before its hooks are told: a person, or guardrails of its tool."""
+        return self._undecided or bool(self.tool.tool_input_guardrails)
 
     def stop(self) -> None:
         """Cancel the call, if it has not ended."""
@@ -362,7 +367,9 @@ class Call:
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
             await starters.order.my_turn(place)
-            if starters.slots is None:
+            if self._undecided and not await self._is_allowed():
+                pass  # settled or parked; a call that waits for a person takes no slot from its siblings
+            elif starters.slots is None:
                 await self._perform(starters)
             else:
                 async with starters.slots:
@@ -391,8 +398,6 @@ class Call:
 
         Source: guardrails, "Tool guardrails".
         """
-        if self._undecided and not await self._is_allowed():
-            return
         resumed = self.context.nested is not None
         rejection = await self._check_input() if self.tool.tool_input_guardrails and not resumed else None
         if rejection is not None:
@@ -511,19 +516,19 @@ class Call:
 
     def _settle(self, output: Any) -> None:
         """Give the call its output."""
-        outcome, raw = self._outcome, self._planned.raw
+        outcome, raw, tool = self._outcome, self._planned.raw, self._planned.tool
         outcome.approval = None
         outcome.output = output
         wire = (
             tool_output_to_wire(output)
-            if self.tool is None
-            else tool_output_to_wire(output, max_characters=self.tool.max_output_characters)
+            if tool is None
+            else tool_output_to_wire(output, max_characters=tool.max_output_characters)
         )
         outcome.item = ToolCallOutputItem(
             self._run.agent,
             {"call_id": raw.call_id, "output": wire, "type": "function_call_output"},
             output,
-            tool_origin=self.tool.tool_origin if self.tool is not None else None,
+            tool_origin=tool.tool_origin if tool is not None else None,
         )
 
     async def _finish(self, output: Any) -> None:
