@@ -20,7 +20,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -133,15 +133,16 @@ class Database:
 
         On cancel the transaction is undone, unless it was already being committed.
         """
-        cancelled = anyio.get_cancelled_exc_class()
         turns = self._turns()
         limiter = turns.writer if write or self._path is None else turns.readers
-        return await anyio.to_thread.run_sync(self._call, work, write, schema, cancelled, limiter=limiter)
+        return await anyio.to_thread.run_sync(
+            self._call, work, write, schema, anyio.get_cancelled_exc_class(), limiter=limiter
+        )
 
     def _turns(self) -> _Turns:
         everyone = _turns.get(None)
         if everyone is None:
-            everyone = weakref.WeakKeyDictionary()
+            everyone = weakref.WeakKeyDictionary[Database, _Turns]()
             _turns.set(everyone)
         mine = everyone.get(self)
         if mine is None:
@@ -172,7 +173,7 @@ class Database:
                 connection.set_progress_handler(None, 0)
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Generator[sqlite3.Connection, None, None]:
         """Lend a connection to this thread."""
         if self._path is not None:
             connection = self._take()

@@ -389,7 +389,7 @@ class AdvancedSQLiteSession(SQLiteSession):
         """
         found: list[dict[str, Any]] = []
         for turn, *values in await self._all(select, self._where(branch_id)):
-            usage = dict(zip((*_COUNTS, *_DETAILS), values, strict=True))
+            usage: dict[str, Any] = dict(zip((*_COUNTS, *_DETAILS), values, strict=True))
             for name in _DETAILS:
                 usage[name] = json.loads(usage[name])
             if turn == user_turn_number:

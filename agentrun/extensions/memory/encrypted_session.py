@@ -77,7 +77,9 @@ class EncryptedSession(SessionABC):
         self._invalid: type[Exception] = fernet.InvalidToken
 
     @property
-    def session_settings(self) -> SessionSettings | None:
+    def session_settings(  # pyright: ignore[reportIncompatibleVariableOverride]  # read and written, as the base says
+        self,
+    ) -> SessionSettings | None:
         """Those of the underlying session."""
         return self.underlying_session.session_settings
 

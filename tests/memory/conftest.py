@@ -1,0 +1,84 @@
+"""Real servers for the session tests: those named by the environment, or private ones that the tests start.
+
+AGENTRUN_TEST_REDIS and AGENTRUN_TEST_POSTGRES hold a URL, or "absent: reason" where CI could not get the server.
+AGENTRUN_TEST_LARGE=1 makes the tests with processes as large as the release wants them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVICES = Path(__file__).parents[2] / ".ci" / "services"
+NAMES = ("AGENTRUN_TEST_REDIS", "AGENTRUN_TEST_POSTGRES")
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What is known about the servers, by the name of the variable."""
+    given = {name: os.environ[name] for name in NAMES if os.environ.get(name)}
+    if len(given) == len(NAMES) or not SERVICES.exists() or os.environ.get("CI"):
+        yield given
+        return
+    where = tmp_path_factory.mktemp("services", numbered=True)
+    for directory in (where, *where.parents):  # PostgreSQL runs as another user when the tests are run by root
+        if directory.owner() == Path.home().owner() and directory.is_relative_to(tmp_path_factory.getbasetemp().parent):
+            directory.chmod(0o755)
+    started = subprocess.run([SERVICES, "start", where], check=True, capture_output=True, text=True, timeout=50).stdout
+    try:
+        yield {**dict(line.split("=", 1) for line in started.splitlines()), **given}
+    finally:
+        subprocess.run([SERVICES, "stop", where], check=True, capture_output=True, timeout=50)
+
+
+def url_of(services: dict[str, str], name: str) -> str:
+    url = services.get(name, "")
+    if not url and os.environ.get("CI"):
+        pytest.fail(f"{name} is not set; .ci/services starts the server and prints what to set")
+    if not url or url.startswith("absent:"):
+        pytest.skip(url or f"absent: {name} is not set and .ci/services is not there")
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_url(services: dict[str, str]) -> str:
+    return url_of(services, "AGENTRUN_TEST_REDIS")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(services: dict[str, str]) -> str:
+    return url_of(services, "AGENTRUN_TEST_POSTGRES")
+
+
+@pytest.fixture
+def postgres_pool(postgres_url: str) -> Generator[Any, None, None]:
+    psycopg_pool = pytest.importorskip("psycopg_pool")
+    with psycopg_pool.ConnectionPool(postgres_url, min_size=0, max_size=6, open=True) as pool:
+        yield pool
+
+
+@pytest.fixture
+def large() -> bool:
+    return os.environ.get("AGENTRUN_TEST_LARGE") == "1"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "conversations.db"
+
+
+@pytest.fixture
+def numbered() -> Callable[[object, int], list[dict[str, Any]]]:
+    """Make a batch of items that says which it is and how many there are."""
+
+    def make(mark: object, size: int) -> list[dict[str, Any]]:
+        return [
+            {"role": "user", "content": f"{mark}:{number}", "mark": str(mark), "of": size} for number in range(size)
+        ]
+
+    return make
