@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import anyio
+import anyio.lowlevel
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -277,6 +278,7 @@ class _AgentToolBody:
         on_stream: Callable[[AgentToolStreamEvent], MaybeAwaitable[None]],
     ) -> None:
         async for event in events:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # the event may have been taken just before a cancel
             try:
                 outcome = on_stream(event)
                 if inspect.isawaitable(outcome):
