@@ -15,16 +15,18 @@ import pytest
 from agentrun import (
     Agent,
     GuardrailFunctionOutput,
+    ModelRetryAdvice,
     RunConfig,
     RunHooks,
     Runner,
     RunResultStreaming,
+    SessionABC,
     Tool,
     function_tool,
     input_guardrail,
     output_guardrail,
 )
-from agentrun.testing import CancelCase, ModelCall, ModelStep, ScriptedModel, cancel_everywhere, function_call
+from agentrun.testing import CancelCase, ModelCall, ModelStep, ScriptedModel, cancel_everywhere, function_call, unpaired
 
 Backend = Literal["asyncio", "trio"]
 How = Literal["scope", "immediate", "after_turn", "native"]
@@ -82,7 +84,7 @@ class Cast:
         self.hooks = Hooks(case) if hooked else None
         self.calls = [function_call("slow", {}, call_id="c1"), function_call("quick", {}, call_id="c2")]
         self.calls += [function_call(tool.name, {"input": "x"}, call_id=f"x{n}") for n, tool in enumerate(extra)]
-        self.model = ScriptedModel([self._reply] * 40)
+        self.model = ScriptedModel([self.reply] * 40)
         case.watch(self.model)
 
         @function_tool
@@ -123,7 +125,7 @@ class Cast:
         )
         case.follow_up = self.go_on
 
-    def _reply(self, call: ModelCall) -> ModelStep:
+    def reply(self, call: ModelCall) -> ModelStep:
         seen = {(item.get("type"), item.get("call_id")) for item in call.input if isinstance(item, dict)}
         if ("function_call_output", "c1") not in seen:
             return ModelStep(self.calls, delay=0.01)
@@ -218,4 +220,141 @@ def test_a_streamed_run_can_be_cancelled_anywhere(backend: Backend, how: How, fo
     if how not in HOWS[backend]:
         pytest.skip("trio has no such thing")
     for case in sweep(STREAMED[form], backend, how):
+        case.check()
+
+
+def expert_tool(case: CancelCase, **options: Any) -> Tool:
+    """An agent as a tool, with a tool of its own that takes a while to clean up."""
+
+    @function_tool
+    async def deep() -> str:
+        with case.body("deep"):
+            try:
+                await anyio.sleep(0.03)
+            finally:
+                await anyio.sleep(0.01)
+        return "deep"
+
+    def reply(call: ModelCall) -> ModelStep:
+        answered = any(item.get("type") == "function_call_output" for item in call.input if isinstance(item, dict))
+        return ModelStep(["found"] if answered else [function_call("deep", {}, call_id="d1")], delay=0.005)
+
+    model = ScriptedModel([reply] * 40)
+    case.watch(model)
+    return Agent("searcher", model=model, tools=[deep]).as_tool("search", "Searches.", **options)
+
+
+async def nested(case: CancelCase) -> None:
+    cast = Cast(case, extra=(expert_tool(case),))
+    async with cast.streamed() as result:
+        async for _ in case.cancels(result).stream_events():
+            await anyio.lowlevel.checkpoint()
+    check_ended(case, result)
+
+
+async def nested_with_a_listener(case: CancelCase) -> None:
+    async def listen(event: Any) -> None:
+        with case.body("listener"):
+            await anyio.sleep(0.001)
+
+    cast = Cast(case, extra=(expert_tool(case, on_stream=listen),))
+    async with cast.streamed() as result:
+        async for _ in case.cancels(result).stream_events():
+            await anyio.lowlevel.checkpoint()
+    check_ended(case, result)
+
+
+async def retrying(case: CancelCase) -> None:
+    cast = Cast(case)
+    advice = ModelRetryAdvice(suggested=True, replay_safety="safe", retry_after=0.02)
+    failing = ModelStep.raise_error(ConnectionError("down"), retry_advice=advice, delay=0.01)
+    model = ScriptedModel([failing, failing, *[cast.reply] * 40])
+    case.watch(model)
+    config = RunConfig(model=model)
+    async with Runner.run_streamed(cast.triage, "hi", hooks=cast.hooks, run_config=config) as result:
+        async for _ in case.cancels(result).stream_events():
+            await anyio.lowlevel.checkpoint()
+    check_ended(case, result)
+
+
+class SlowSession(SessionABC):
+    """Keeps items in memory, a while after it was asked to, and tells what a provider would refuse of them."""
+
+    def __init__(self) -> None:
+        self.session_id = "s"
+        self.stored: list[Any] = []
+
+    async def get_items(self, limit: int | None = None) -> list[Any]:
+        await anyio.sleep(0.01)
+        return list(self.stored)
+
+    async def add_items(self, items: list[Any]) -> None:
+        await anyio.sleep(0.01)
+        self.stored += items
+
+    async def pop_item(self) -> Any:
+        return self.stored.pop()
+
+    async def clear_session(self) -> None:
+        self.stored.clear()
+
+
+async def with_a_session(case: CancelCase) -> None:
+    cast, session = Cast(case), SlowSession()
+
+    async def again() -> None:
+        paired = unpaired(session.stored)
+        assert not paired, paired
+        assert [item.get("role") for item in session.stored].count("user") <= 1
+        result = await Runner.run(cast.triage, "again", session=session)
+        assert result.final_output == "all done"
+
+    case.follow_up = again
+    async with cast.streamed(session=session) as result:
+        async for _ in case.cancels(result).stream_events():
+            await anyio.lowlevel.checkpoint()
+    check_ended(case, result)
+    if not case.cut:
+        assert [item.get("type") for item in session.stored].count("function_call") == 3
+
+
+async def plain_with_a_session(case: CancelCase) -> None:
+    cast, session = Cast(case), SlowSession()
+
+    async def again() -> None:
+        paired = unpaired(session.stored)
+        assert not paired, paired
+        result = await Runner.run(cast.triage, "again", session=session)
+        assert result.final_output == "all done"
+
+    case.follow_up = again
+    await Runner.run(cast.triage, "hi", hooks=cast.hooks, session=session)
+
+
+MORE: dict[str, Act] = {
+    "nested": nested,
+    "nested, with a listener": nested_with_a_listener,
+    "retrying": retrying,
+    "session": with_a_session,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", MORE)
+@pytest.mark.parametrize("how", HOWS["asyncio"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_run_with_more_in_it_can_be_cancelled_anywhere(backend: Backend, how: How, scenario: str) -> None:
+    if how not in HOWS[backend]:
+        pytest.skip("trio has no such thing")
+    for case in sweep(MORE[scenario], backend, how, sample=8):
+        case.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["scope", "native"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_plain_run_on_a_session_can_be_cancelled_anywhere(backend: Backend, how: How) -> None:
+    if how not in HOWS[backend]:
+        pytest.skip("trio has no such thing")
+    for case in sweep(plain_with_a_session, backend, how):
         case.check()
