@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,23 @@ def identity(item: TResponseInputItem) -> tuple[Any, Any] | None:
     return (item.get("type"), key) if key else None
 
 
+class HistoryItem(dict[str, Any]):
+    """An item of a history, which keeps its own JSON: a long conversation is encoded once, and not once a turn.
+
+    Not to be changed after it was first sent: `encoded` would not follow. Whoever may change items gets plain dicts.
+    """
+
+    __slots__ = ("_encoded",)
+
+    def encoded(self, encode: Callable[[dict[str, Any]], bytes]) -> bytes:
+        """Return the item as JSON, made with `encode` at the first call."""
+        try:
+            return self._encoded
+        except AttributeError:
+            self._encoded: bytes = encode(self)
+            return self._encoded
+
+
 class History:
     """The items of one conversation, oldest first.
 
@@ -39,7 +56,7 @@ class History:
     __slots__ = ("_at", "_base", "_items", "_open")
 
     def __init__(self, base: Iterable[TResponseInputItem] = ()) -> None:
-        self._items: list[TResponseInputItem] = list(base)
+        self._items: list[TResponseInputItem] = [HistoryItem(item) for item in base]
         self._base = len(self._items)
         self._at: dict[tuple[Any, Any], int] = {}
         self._open: dict[Any, int] = {}
@@ -60,7 +77,7 @@ class History:
             self._open[item.get("call_id")] = len(self._items)
         elif kind in OUTPUT_OF:
             self._open.pop(item.get("call_id"), None)
-        self._items.append(item)
+        self._items.append(HistoryItem(item))
 
     def extend(self, items: Iterable[TResponseInputItem]) -> None:
         """Append each of `items`."""

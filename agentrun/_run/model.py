@@ -180,9 +180,12 @@ async def _make_request(run: Run, agent: Agent[Any], offer: Offer) -> Request:
     settings = agent.model_settings.resolve(config.model_settings)
     if agent.reset_tool_choice and settings.tool_choice is not None and state.tools_used.get(agent.name):
         settings = attrs.evolve(settings, tool_choice=None)
-    data = ModelInputData(state.unsent_input(), offer.instructions)
+    items = state.unsent_input()
+    if config.call_model_input_filter is not None or run.announce.hooks_of(agent, "llm_start"):
+        items = [dict(item) for item in items]  # whoever sees them may change them
+    data = ModelInputData(items, offer.instructions)
     if config.call_model_input_filter is not None:
-        filtered = config.call_model_input_filter(CallModelData(data, agent, state.context.context))
+        filtered: Any = config.call_model_input_filter(CallModelData(data, agent, state.context.context))
         if inspect.isawaitable(filtered):
             filtered = await filtered
         if not isinstance(filtered, ModelInputData):

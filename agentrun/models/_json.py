@@ -11,7 +11,7 @@ import attrs
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, UserError
 from agentrun._responses import plain
 
-__all__ = ["EncodedItem", "Json", "decode_object", "encode", "encode_request", "quoted"]
+__all__ = ["Json", "decode_object", "encode", "encode_request", "quoted"]
 
 Json: TypeAlias = "dict[str, Any]"
 """A JSON object as it came from the wire or goes there; its members have any type until a wire module has looked."""
@@ -79,23 +79,6 @@ def _check_depth(value: Any, max_depth: int) -> None:
             children: Iterable[Any] = cast("Json", one).values() if isinstance(one, dict) else one
             below += [child for child in children if type(child) in (dict, list)]
         level = below
-
-
-class EncodedItem(dict[str, Any]):
-    """An input item that keeps its own JSON, so that a long history is encoded once and not once a turn.
-
-    Not to be changed after it was first sent: `encoded` would not follow.
-    """
-
-    __slots__ = ("_encoded",)
-
-    def encoded(self) -> bytes:
-        """Return the item as compact JSON in UTF-8, made at the first call."""
-        try:
-            return self._encoded
-        except AttributeError:
-            self._encoded: bytes = encode(dict(self), "an input item")
-            return self._encoded
 
 
 def _plain(value: Any) -> Any:

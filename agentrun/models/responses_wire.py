@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agentrun._codec import WireError, structure_event, structure_response
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
+from agentrun._history import HistoryItem
 from agentrun._responses import Record, Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
 from agentrun._tool import FileSearchTool, tools_to_wire
-from agentrun.models._json import EncodedItem, Json, decode_object, encode, encode_request, quoted
+from agentrun.models._json import Json, decode_object, encode, encode_request, quoted
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
@@ -123,19 +124,23 @@ def with_extras(members: Json, settings: ModelSettings, name: str, items: Sequen
 
 
 def encode_items(input: str | list[TResponseInputItem]) -> list[bytes]:
-    """Return each input item as JSON; an `EncodedItem` is encoded only once in its life."""
+    """Return each input item as JSON; an item of a run's own history is encoded only once in its life."""
     if isinstance(input, str):
         return [encode({"role": "user", "content": input}, "the input")]
     encoded: list[bytes] = []
     for item in input:
-        if type(item) is EncodedItem and item.get("id") != FAKE_ID:
-            encoded.append(item.encoded())
+        if type(item) is HistoryItem and item.get("id") != FAKE_ID and "provider_data" not in item:
+            encoded.append(item.encoded(_encode_item))
         elif item.get("id") == FAKE_ID or "provider_data" in item:
             sent = {key: value for key, value in item.items() if key not in ("id", "provider_data")}
             encoded.append(encode(sent, "an input item"))
         else:
-            encoded.append(encode(item, "an input item"))
+            encoded.append(_encode_item(item))
     return encoded
+
+
+def _encode_item(item: dict[str, Any]) -> bytes:
+    return encode(dict(item), "an input item")
 
 
 def tool_definitions(tools: Sequence[Tool], handoffs: Sequence[Handoff[Any, Any]]) -> list[Json]:

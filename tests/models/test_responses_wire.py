@@ -11,9 +11,10 @@ import pytest
 
 from agentrun._codec import unstructure
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, UserError
+from agentrun._history import HistoryItem
 from agentrun._settings import ModelSettings, Reasoning
 from agentrun._tool import FileSearchTool, WebSearchTool, function_tool
-from agentrun.models._json import EncodedItem, decode_object
+from agentrun.models._json import decode_object
 from agentrun.models._limits import Limits
 from agentrun.models.responses_wire import ResponsesStream, read_response, request_body
 
@@ -163,11 +164,11 @@ def test_ids_that_no_provider_gave_and_our_own_marks_are_not_sent() -> None:
     assert body(items)["input"] == [{"type": "reasoning", "summary": []}, items[1]]
 
 
-def test_an_item_that_keeps_its_json_is_encoded_once() -> None:
-    item = EncodedItem({"role": "user", "content": "hé"})
-    assert body([item])["input"] == [item]
-    assert item.encoded() is item.encoded()
-    assert item.encoded() == '{"role":"user","content":"hé"}'.encode()
+def test_an_item_of_a_history_is_encoded_once_in_its_life() -> None:
+    item = HistoryItem({"role": "user", "content": "hé"})
+    assert body([item])["input"] == [{"role": "user", "content": "hé"}]
+    item["content"] = "changed although it must not be"
+    assert body([item])["input"] == [{"role": "user", "content": "hé"}]
 
 
 @pytest.mark.parametrize(
