@@ -4,7 +4,7 @@ What counts as a checkpoint: every time any task of the event loop gives up cont
 asyncio loop schedules each step of a task through `call_soon`, which a loop may override; so the cut falls between any two
 steps of any task, those of the run's nursery included, and needs no help from the code under test.
 
-Each case has an event loop of its own on virtual time. Asyncio runs the same case the same way each time. Trio shuffles
+Each case has an event loop of its own on virtual time. Asyncio runs a case the same way each time, up to the cut. Trio shuffles
 tasks that are ready at the same moment, on purpose, so there a case is told by the task it cut and not by its number alone.
 """
 
@@ -68,7 +68,7 @@ class CancelCase:
     """What it returned."""
     run_data: RunErrorDetails | None = attrs.field(default=None, init=False)
     """What its last run had done when it ended."""
-    journal: list[str] = attrs.field(factory=list, init=False)
+    journal: list[str] = attrs.field(factory=list[Any], init=False)
     """What `note` and `body` were told, in order."""
     follow_up: Callable[[], Awaitable[object]] | None = attrs.field(default=None, init=False)
     """Set by the scenario: something that has to succeed after it, whatever became of it."""
@@ -78,11 +78,11 @@ class CancelCase:
     told_late: bool = attrs.field(default=False, init=False)
     """Set by the scenario where a run is not in the scope that is cancelled, as in a bare loop: it learns of the cancel a
     step later, and in that step the body of a tool may begin."""
-    faults: list[str] = attrs.field(factory=list, init=False)
+    faults: list[str] = attrs.field(factory=list[Any], init=False)
     """The rules that were broken; empty is good."""
-    _counted: list[CountsStreams] = attrs.field(factory=list, init=False)
-    _results: list[RunResultBase] = attrs.field(factory=list, init=False)
-    _open_bodies: list[str] = attrs.field(factory=list, init=False)
+    _counted: list[CountsStreams] = attrs.field(factory=list[Any], init=False)
+    _results: list[RunResultBase] = attrs.field(factory=list[Any], init=False)
+    _open_bodies: list[str] = attrs.field(factory=list[Any], init=False)
     _cancel: Callable[[], object] | None = attrs.field(default=None, init=False)
     _counting: bool = attrs.field(default=False, init=False)
 
@@ -94,7 +94,7 @@ class CancelCase:
         """Make this the run that is cancelled, and check it afterwards; steps count from here on. Returns it."""
         self._results.append(result)
         if self.how in ("immediate", "after_turn"):
-            self._cancel = lambda: result.cancel(self.how)  # type: ignore[arg-type]  # narrowed above
+            self._cancel = lambda: result.cancel(cast("Any", self.how))  # narrowed above
             self._counting = True
         return result
 
@@ -216,7 +216,8 @@ class CancelCase:
             raws = [item.to_input_item() for item in self.run_data.new_items if item.type != "tool_approval_item"]
             self.faults += [f"new_items: {fault}" for fault in unpaired(raws)]
         for model in self._counted:
-            for number, call in enumerate(getattr(model, "calls", ())):
+            calls: Any = getattr(model, "calls", ())
+            for number, call in enumerate(calls):
                 if not isinstance(call.input, str):
                     self.faults += [f"model call {number + 1}: {fault}" for fault in unpaired(call.input)]
 
