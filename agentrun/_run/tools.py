@@ -372,8 +372,9 @@ class Call:
             elif starters.slots is None:
                 await self._perform(starters)
             else:
-                async with starters.slots:
-                    await self._perform(starters)
+                await starters.slots.acquire()
+                await self._perform(starters)
+                starters.slots.release()  # a call that failed keeps its slot, so that no other begins after it
         except Exception as exc:
             failure = self._failure(exc)
             self._run.failure_order[id(failure)] = self._index
