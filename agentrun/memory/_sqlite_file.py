@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -53,6 +54,7 @@ _LOOK_EVERY = 256
 _IDLE = 4
 """Connections kept open for the next call."""
 
+_CREATED = re.compile(r'IF NOT EXISTS "([^"]+)"')
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -135,8 +137,12 @@ class Database:
         """
         turns = self._turns()
         limiter = turns.writer if write or self._path is None else turns.readers
+        # In a list that the thread empties: an idle worker thread keeps the arguments of its last call alive, and
+        # with the work the session, which would not let go of its connections.
+        todo = [work]
+        del work
         return await anyio.to_thread.run_sync(
-            self._call, work, write, schema, anyio.get_cancelled_exc_class(), limiter=limiter
+            self._call, todo, write, schema, anyio.get_cancelled_exc_class(), limiter=limiter
         )
 
     def _turns(self) -> _Turns:
@@ -151,7 +157,8 @@ class Database:
 
     # What follows runs in worker threads.
 
-    def _call(self, work: Work[_T], write: bool, schema: str, cancelled: type[BaseException]) -> _T:
+    def _call(self, todo: list[Work[_T]], write: bool, schema: str, cancelled: type[BaseException]) -> _T:
+        work = todo.pop()
         with self._connection() as connection:
 
             def stop() -> bool:
@@ -208,6 +215,9 @@ class Database:
         try:
             # Readers do not wait for the writer, and a commit is one append that a crash leaves whole or absent.
             _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+            with self._lock:
+                if self._inode is None:  # the file was made just now
+                    self._inode = _inode(self._path)
         except BaseException:
             connection.close()
             raise
@@ -221,11 +231,7 @@ class Database:
             self._idle.clear()
             self._process = os.getpid()
             weakref.finalize(self, _close, self._idle, self._process)
-        try:
-            status = os.stat(self._path or "")
-            inode = (status.st_dev, status.st_ino)
-        except OSError:
-            inode = None
+        inode = _inode(self._path or "")
         if inode is None or inode != self._inode:
             stale = list(self._idle)
             self._idle.clear()
@@ -245,11 +251,17 @@ class Database:
         if schema in self._prepared:
             return
 
+        # Looked up first, because creating what is there already would wait for a writer.
+        def missing(connection: sqlite3.Connection) -> bool:
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            return not there.issuperset(_CREATED.findall(schema))
+
         def create(connection: sqlite3.Connection) -> None:
             for statement in filter(str.strip, schema.split(";")):
                 connection.execute(statement)
 
-        _transact(connection, create, write=True)
+        if _transact(connection, missing, write=False):
+            _transact(connection, create, write=True)
         with self._lock:
             self._prepared.add(schema)
 
@@ -293,6 +305,15 @@ def _patiently(attempt: Callable[[], _T], *, cancellable: bool = True) -> _T:
 def _connect(path: str) -> sqlite3.Connection:
     # No isolation level: transactions are ours to begin. No timeout: SQLite's own wait for a lock cannot be cancelled.
     return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    """Return what tells the file at a path from any other; None when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -116,7 +116,7 @@ class Careless:
             return self._items[:limit]
         copies = InMemorySession(self.session_id)
         await copies.add_items(self._items)
-        if self._mistake == "hands out":
+        if self._mistake == "hands out" and limit is None:
             return self._items
         return await copies.get_items(limit)
 
@@ -140,7 +140,7 @@ class Careless:
             given.reverse()
         if self._mistake == "goes on after a cancel":
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(3)
+                await anyio.sleep(0.5)
         self._items.extend(given)
 
     async def pop_item(self) -> TResponseInputItem | None:
@@ -179,6 +179,7 @@ async def test_a_broken_session_is_told_the_rule(mistake: str, rule: str) -> Non
             lambda session_id: Careless(session_id, mistake, stores),
             skip=others,
             large_characters=10,
+            prompt_seconds=0.2,
             cancel_after=[0.01],
         )
     assert caught.value.rule == rule

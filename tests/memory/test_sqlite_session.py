@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from agentrun.extensions.memory import AsyncSQLiteSession
@@ -128,7 +127,7 @@ def descriptors(path: Path) -> int:
     return found
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list open files in /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files in /proc")
 async def test_many_sessions_on_a_file_keep_few_connections_and_close_them(database: Path) -> None:
     sessions = [SQLiteSession(f"s{number}", database) for number in range(60)]
     async with anyio.create_task_group() as nursery:
@@ -138,19 +137,17 @@ async def test_many_sessions_on_a_file_keep_few_connections_and_close_them(datab
     for session in sessions:
         session.close()
     assert descriptors(database) == 0
-    assert not os.path.lexists(f"{database}-wal")
+    assert database.name in os.listdir(database.parent)
+    assert f"{database.name}-wal" not in os.listdir(database.parent)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list open files in /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files in /proc")
 async def test_a_dropped_session_closes_its_connection(database: Path) -> None:
     async def use() -> None:
         await SQLiteSession("a", database).add_items([{"n": 1}])
 
     await use()
-    for _ in range(20):  # AnyIO's worker thread forgets its last call when it gets another
-        await anyio.to_thread.run_sync(gc.collect)
-        if not descriptors(database):
-            break
+    gc.collect()
     assert descriptors(database) == 0
 
 
@@ -233,7 +230,7 @@ async def test_a_write_waits_for_a_locked_file(database: Path) -> None:
 
 async def test_a_long_read_ends_promptly_when_cancelled(database: Path) -> None:
     session = SQLiteSession("a", database)
-    await session.add_items([{"n": number, "text": "x" * 200} for number in range(60_000)])
+    await session.add_items([{"n": number, "text": "x" * 200} for number in range(20_000)])
     began = anyio.current_time()
     with anyio.move_on_after(0.02) as scope:
         await session.get_items()
@@ -245,7 +242,7 @@ async def test_a_long_read_ends_promptly_when_cancelled(database: Path) -> None:
 async def test_a_large_write_cancelled_half_way_leaves_nothing(database: Path) -> None:
     session = SQLiteSession("a", database)
     await session.add_items([{"n": 0}])
-    items = [{"n": number, "text": "x" * 200} for number in range(60_000)]
+    items = [{"n": number, "text": "x" * 200} for number in range(20_000)]
     for seconds in (0.05, 0.2):
         before = len(await session.get_items())
         with anyio.move_on_after(seconds):
@@ -260,7 +257,7 @@ async def test_a_file_that_was_replaced_is_opened_anew(database: Path) -> None:
         os.unlink(database.parent / name)
     await session.add_items([{"n": 2}])
     assert await session.get_items() == [{"n": 2}]
-    assert os.path.lexists(database)
+    assert database.name in os.listdir(database.parent)
 
 
 async def test_a_directory_that_is_missing_is_named(tmp_path: Path) -> None:
