@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypedDict, cast
 
 import attrs
 from typing_extensions import TypeIs
 
 from agentrun._context import TContext
+from agentrun._exceptions import UserError
 
 if TYPE_CHECKING:
     from agentrun._context import RunContextWrapper
     from agentrun._tool import Tool
-    from agentrun.mcp import MCPServer
 
 __all__ = ["AgentBase", "Check", "MCPConfig", "check_is", "check_list_of", "refuse"]
 
@@ -92,8 +94,33 @@ def _new_tools() -> list[Tool]:
     return []
 
 
-def _new_servers() -> list[MCPServer]:
+def _new_servers() -> list[ToolServer]:
     return []
+
+
+class ToolServer(Protocol):
+    """What an agent needs of an MCP server: a name and tools."""
+
+    @property
+    def name(self) -> str:
+        """The name that errors and logs use."""
+        ...
+
+    async def list_tools(self, run_context: Any = ..., agent: Any = ...) -> list[Any]:
+        """Return the tools that the server offers now."""
+        ...
+
+    async def call_tool(
+        self, tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = ...
+    ) -> Any:
+        """Return what the server's tool returned."""
+        ...
+
+
+class _ServerSupport(Protocol):
+    """What `agentrun.mcp` offers to agents; it loads with the first server that is used."""
+
+    async def server_tools(self, agent: AgentBase[Any], run_context: RunContextWrapper[Any]) -> list[Tool]: ...
 
 
 @attrs.define(eq=False, repr=False)
@@ -109,7 +136,7 @@ class AgentBase(Generic[TContext]):
     )
     """What the agent is for, in the words that other agents' models read."""
     tools: list[Tool] = attrs.field(factory=_new_tools, validator=check_list_of(_check_tool))
-    mcp_servers: list[MCPServer] = attrs.field(factory=_new_servers, validator=check_list_of(_check_anything))
+    mcp_servers: list[ToolServer] = attrs.field(factory=_new_servers, validator=check_list_of(_check_anything))
     """Servers that bring further tools; the caller connects and closes them."""
     mcp_config: MCPConfig = attrs.field(
         factory=MCPConfig, validator=check_is(dict, "a dict", "leave it out for the defaults")
@@ -123,13 +150,18 @@ class AgentBase(Generic[TContext]):
         """Return the tools that the agent's MCP servers offer now, in the servers' order.
 
         Raises:
-            UserError: two servers have a tool of the same name, or a server is not connected.
+            UserError: two servers have a tool of the same name, a server is not connected, or there is no support for
+                MCP in this version.
         """
         if not self.mcp_servers:
             return []
-        from agentrun.mcp import server_tools
-
-        return await server_tools(self, run_context)
+        if find_spec("agentrun.mcp") is None:
+            raise UserError(
+                f"agent {self.name!r} has {len(self.mcp_servers)} MCP servers, but this version of agentrun cannot use any;"
+                " give mcp_servers=[] and bring the tools as function tools"
+            )
+        support = cast("_ServerSupport", import_module("agentrun.mcp"))
+        return await support.server_tools(self, run_context)
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
         """Return the tools the model may see now: those of the MCP servers, then the agent's own enabled ones."""

@@ -126,6 +126,10 @@ def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
     return check
 
 
+def _timeouts(value: Timeouts | Mapping[str, Any] | None) -> Timeouts:
+    return Timeouts.coerce(value)
+
+
 def _event_buffer(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{attribute.name} must be a whole number of at least 1, got {value!r}")
@@ -186,7 +190,7 @@ class RunConfig:
         default="tools", validator=_one_of("tools", "output", "off"), kw_only=True
     )
     """What waits for the parallel input guardrails: "tools" of turn 1, also the model's "output", or nothing ("off")."""
-    timeouts: Timeouts = attrs.field(default=None, converter=Timeouts.coerce, kw_only=True)
+    timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, kw_only=True)
     """The deadlines of the run."""
     event_buffer: int = attrs.field(default=256, validator=_event_buffer, kw_only=True)
     """How many events a stream holds for a slow consumer before the model is slowed down."""

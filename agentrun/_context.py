@@ -39,7 +39,7 @@ class RunContextWrapper(Generic[TContext]):
     """The object given as `context=`, or None."""
     usage: Usage = attrs.field(factory=Usage)
     """The tokens used so far; exact once the run has ended."""
-    turn_input: list[TResponseInputItem] = attrs.field(factory=list)
+    turn_input: list[TResponseInputItem] = attrs.field(factory=list[Any])
     """The input items the current turn started from."""
     approvals: Approvals = attrs.field(factory=Approvals, repr=False)
     """The decisions taken on tool calls so far."""
@@ -121,7 +121,7 @@ class CallSignal:
 
     reason: str | None = None
     timed_out: bool = False
-    reports: list[str] = attrs.field(factory=list)
+    reports: list[str] = attrs.field(factory=list[Any])
     """What went wrong while the body was being stopped."""
 
     def tell(self, reason: str, *, timed_out: bool = False) -> None:

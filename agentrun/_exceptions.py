@@ -76,9 +76,9 @@ class RunErrorDetails:
     """Verdicts in the order they came in, the tripping one included."""
     output_guardrail_results: list[OutputGuardrailResult]
     """Verdicts in the order they came in, the tripping one included."""
-    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(factory=list)
+    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(factory=list[Any])
     """Verdicts of finished turns."""
-    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list)
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list[Any])
     """Verdicts of finished turns."""
     _state: RunState[Any] | None = attrs.field(default=None, repr=False, alias="state")
 

@@ -177,6 +177,10 @@ def _own_input(state: RunState[Any], item: RunItem) -> TResponseInputItem:
     return found
 
 
+def _last_agent(agent: Agent[Any]) -> LastAgent:
+    return LastAgent(agent)
+
+
 @attrs.define(eq=False, repr=False, slots=True, weakref_slot=True)
 class RunResult(RunResultBase):
     """What a finished, paused or stopped `Runner.run` has come to.
@@ -193,9 +197,9 @@ class RunResult(RunResultBase):
     tool_input_guardrail_results: list[ToolInputGuardrailResult]
     tool_output_guardrail_results: list[ToolOutputGuardrailResult]
     context_wrapper: RunContextWrapper[Any]
-    _last_agent: LastAgent = attrs.field(alias="last_agent", converter=lambda agent: LastAgent(agent))
+    _last_agent: LastAgent = attrs.field(alias="last_agent", converter=_last_agent)
     max_turns: int | None = 10
-    interruptions: list[ToolApprovalItem] = attrs.field(factory=list)
+    interruptions: list[ToolApprovalItem] = attrs.field(factory=list[Any])
     agent_tool_invocation: AgentToolInvocation | None = None
     _state: RunState[Any] | None = attrs.field(default=None, alias="state")
 
@@ -259,7 +263,7 @@ class EventStream:
 
     def __init__(self, live: LiveRun) -> None:
         self._live = live
-        self._ended = False
+        self._begun = self._ended = False
         self._finalizer: weakref.finalize[[LiveRun], EventStream] | None = None
 
     def __aiter__(self) -> Self:
@@ -277,6 +281,9 @@ class EventStream:
         if self._ended:
             raise StopAsyncIteration
         live = self._live
+        if not self._begun:
+            self._begun = True
+            live.note_reader()
         try:
             event = await live.next_event()
         except BaseException:
@@ -335,7 +342,7 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
         return self._live.state.raw_responses
 
     @property
-    def final_output(self) -> Any:  # type: ignore[override]
+    def final_output(self) -> Any:
         """The output, None until the run is complete, and for good if it was cancelled, paused, stopped or failed."""
         return self._live.state.final_output
 

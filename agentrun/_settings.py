@@ -114,11 +114,10 @@ def _merged(base: _T, override: _T) -> _T:
 
 
 def _reasoning(value: Any) -> Any:
-    return (
-        Reasoning(**value)
-        if isinstance(value, dict) and value.keys() <= {"effort", "summary", "generate_summary"}
-        else value
-    )
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Any]", value)
+    return Reasoning(**fields) if fields.keys() <= {"effort", "summary", "generate_summary"} else fields
 
 
 def _retry(value: Any) -> ModelRetrySettings | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -14,7 +14,7 @@ def _input_details(value: InputTokensDetails | dict[str, Any] | None) -> InputTo
         return InputTokensDetails(cached_tokens=0)
     if isinstance(value, dict):
         value = InputTokensDetails(**value)
-    if value.cached_tokens is None:  # pyright: ignore[reportUnnecessaryComparison]
+    if cast("int | None", value.cached_tokens) is None:  # a provider sent null
         value.cached_tokens = 0
     return value
 
@@ -24,7 +24,7 @@ def _output_details(value: OutputTokensDetails | dict[str, Any] | None) -> Outpu
         return OutputTokensDetails(reasoning_tokens=0)
     if isinstance(value, dict):
         value = OutputTokensDetails(**value)
-    if value.reasoning_tokens is None:  # pyright: ignore[reportUnnecessaryComparison]
+    if cast("int | None", value.reasoning_tokens) is None:
         value.reasoning_tokens = 0
     return value
 

@@ -15,7 +15,7 @@ that very step: what the coroutine awaits from there on is no longer cancelled, 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
@@ -60,6 +60,6 @@ class CancelledOnce(Generic[_T]):
                     tell(getattr(value, "error", None))
                     waited_for = coroutine.send(value)
         except StopIteration as done:
-            return done.value
+            return cast("_T", done.value)  # what a coroutine returns rides on its StopIteration
         finally:
             coroutine.close()

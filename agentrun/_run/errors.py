@@ -146,7 +146,7 @@ def _plain(value: Any) -> Any:
 
     import attrs
 
-    if attrs.has(type(value)):
+    if attrs.has(cast("type[object]", type(value))):
         return attrs.asdict(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)

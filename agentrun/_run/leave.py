@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ def leaves(exc: BaseException) -> Iterator[BaseException]:
 
 
 @contextmanager
-def one_exception(run_data: Callable[[], RunErrorDetails], order: Callable[[BaseException], int]) -> Iterator[None]:
+def one_exception(run_data: Callable[[], RunErrorDetails], order: Callable[[BaseException], int]) -> Generator[None]:
     """Let one exception out of the block, with `run_data` on it.
 
     Of several the best ranked leaves, and of equals the first in `order`; the others hang on it as its cause. A group of
@@ -120,7 +120,7 @@ _capturing: ContextVar[CapturedRun | None] = ContextVar("agentrun_capturing", de
 
 
 @contextmanager
-def capture_run() -> Iterator[CapturedRun]:
+def capture_run() -> Generator[CapturedRun]:
     """Keep what a run inside the block does, for when it is left by an exception that is not the run's own.
 
     A `TimeoutError` of the caller's own `anyio.fail_after`, or a plain cancellation, cannot carry `run_data`. What this
@@ -140,7 +140,7 @@ def capture_run() -> Iterator[CapturedRun]:
 
 
 @contextmanager
-def noted(state: RunState[Any]) -> Iterator[None]:
+def noted(state: RunState[Any]) -> Generator[None]:
     """Tell the innermost `capture_run` block, if any, of the run that lives in this block, and of none nested in it."""
     captured = _capturing.get()
     if captured is None:

@@ -72,13 +72,13 @@ class Plan:
     """A reply, taken apart."""
 
     response: ModelResponse
-    items: list[RunItem] = attrs.field(factory=list)
+    items: list[RunItem] = attrs.field(factory=list[Any])
     """What the reply adds to the run, in the model's order."""
-    calls: list[PlannedCall] = attrs.field(factory=list)
+    calls: list[PlannedCall] = attrs.field(factory=list[Any])
     """In the model's order."""
-    handoffs: list[PlannedHandoff] = attrs.field(factory=list)
+    handoffs: list[PlannedHandoff] = attrs.field(factory=list[Any])
     """In the model's order; the first one counts."""
-    hosted_tools: list[str] = attrs.field(factory=list)
+    hosted_tools: list[str] = attrs.field(factory=list[Any])
     """The types of the tools the provider ran itself."""
     repeats: bool = False
     """Whether a call was left out since it repeats one that is done."""

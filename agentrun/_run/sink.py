@@ -11,7 +11,6 @@ import weakref
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.lowlevel
 
 from agentrun._events import AgentUpdatedStreamEvent, RawResponsesStreamEvent, RunItemStreamEvent
 from agentrun._items import (

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from agentrun._config import CallModelData, ModelInputData
+from agentrun._json import is_array, is_object
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -36,11 +37,11 @@ def _whole_number(lowest: int) -> Any:
 
 
 def _names(value: Any) -> frozenset[str] | None:
-    if value is None or isinstance(value, frozenset):
-        return value
+    if value is None:
+        return None
     if isinstance(value, bytes) or not isinstance(value, Iterable):
         raise ValueError(f"trimmable_tools must be a tool's name or several of them, got {value!r}")
-    return frozenset({value}) if isinstance(value, str) else frozenset(value)
+    return frozenset({value}) if isinstance(value, str) else frozenset(cast("Iterable[str]", value))
 
 
 @attrs.frozen
@@ -97,7 +98,7 @@ class ToolOutputTrimmer:
     def _shorter(self, output: Any, name: str) -> str | None:
         """Return the text to stand for `output`, or None where it is to stay."""
         dropped = ""
-        if isinstance(output, list):
+        if is_array(output):
             parts = _Parts.of(output)
             if parts is None:
                 return None
@@ -116,22 +117,22 @@ class ToolOutputTrimmer:
     def _trimmed_search(self, item: TResponseInputItem) -> TResponseInputItem:
         tools = item.get("tools")
         size = len(str(tools))
-        if not isinstance(tools, list) or size <= self.max_output_chars:
+        if not is_array(tools) or size <= self.max_output_chars:
             return item
         found = [self._without_prose(tool) for tool in tools]
         return {**item, "tools": found} if len(str(found)) < size else item
 
     def _without_prose(self, tool: Any) -> Any:
         """Return a tool's definition with a short description, and with a schema that has none."""
-        if not isinstance(tool, dict):
+        if not is_object(tool):
             return tool
         shorter = dict(tool)
         if isinstance(tool.get("description"), str):
             shorter["description"] = tool["description"][: self.preview_chars]
-        if isinstance(tool.get("parameters"), dict):
+        if is_object(tool.get("parameters")):
             shorter["parameters"] = _bare_schema(tool["parameters"])
-        if isinstance(tool.get("tools"), list):
-            shorter["tools"] = [self._without_prose(inner) for inner in tool["tools"]]
+        if is_array(inner := tool.get("tools")):
+            shorter["tools"] = [self._without_prose(one) for one in inner]
         return shorter
 
 
@@ -161,10 +162,10 @@ class _Parts:
     def of(cls, parts: list[Any]) -> _Parts | None:
         """Return what `parts` hold, or None where one is of a kind that is not known."""
         texts: list[str] = []
-        dropped: Counter[str] = Counter()
+        dropped = Counter[str]()
         size = 0
         for part in parts:
-            if not isinstance(part, dict):
+            if not is_object(part):
                 return None
             kind = part.get("type")
             if kind == "input_text" and isinstance(part.get("text"), str):
@@ -179,15 +180,15 @@ class _Parts:
 
 def _bare_schema(schema: Any) -> Any:
     """Return a JSON schema without its prose; names and values that only look like prose stay."""
-    if isinstance(schema, list):
+    if is_array(schema):
         return [_bare_schema(entry) for entry in schema]
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         return schema
     bare: dict[str, Any] = {}
     for key, value in schema.items():
         if key in _VALUES:
             bare[key] = value
-        elif key in _NAMED and isinstance(value, dict):
+        elif key in _NAMED and is_object(value):
             bare[key] = {name: _bare_schema(inner) for name, inner in value.items()}
         elif key not in _PROSE:
             bare[key] = _bare_schema(value)
