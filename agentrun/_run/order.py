@@ -2,7 +2,46 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import anyio
+
+
+class Slots:
+    """Bounds how many siblings run at once; those that wait go on in the order they came.
+
+    Unlike a capacity limiter it wakes one at a time, and taking a free slot is no checkpoint: what two tasks do next would
+    happen in any order on Trio.
+    """
+
+    __slots__ = ("_free", "_waiting", "_waking")
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: deque[anyio.Event] = deque()
+        self._waking = False
+
+    async def take(self) -> None:
+        """Return once a slot is taken. On cancel it is lost: siblings are cancelled all together."""
+        if self._free and not self._waiting and not self._waking:
+            self._free -= 1
+            return
+        mine = anyio.Event()
+        self._waiting.append(mine)
+        await mine.wait()
+        self._waking = False
+        self._wake_next()
+
+    def give_back(self) -> None:
+        """Let the next one go on."""
+        self._free += 1
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        if self._free and self._waiting and not self._waking:
+            self._free -= 1
+            self._waking = True
+            self._waiting.popleft().set()
 
 
 class InOrder:

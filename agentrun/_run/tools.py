@@ -31,7 +31,7 @@ from agentrun._guardrail import (
 from agentrun._items import RunItem, ToolApprovalItem, ToolCallOutputItem
 from agentrun._logging import log_tool_data
 from agentrun._run.edge import CancelledOnce
-from agentrun._run.order import InOrder
+from agentrun._run.order import InOrder, Slots
 from agentrun._run.reply import PlannedCall, qualified_name, shown
 from agentrun._tool import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
@@ -190,7 +190,7 @@ class _Starters:
         self.order = InOrder()
         config = run.spec.config.tool_execution
         limit = config.max_function_tool_concurrency if config is not None else None
-        self.slots = anyio.CapacityLimiter(limit) if limit is not None and limit < len(calls) else None
+        self.slots = Slots(limit) if limit is not None and limit < len(calls) else None
         hooked = bool(run.announce.hooks_of(run.agent, "tool_start"))
         together = [call for call in calls if not call.is_held_back] if hooked and not self.slots else []
         self._missing = len(together)
@@ -372,9 +372,9 @@ class Call:
             elif starters.slots is None:
                 await self._perform(starters)
             else:
-                await starters.slots.acquire()
+                await starters.slots.take()
                 await self._perform(starters)
-                starters.slots.release()  # a call that failed keeps its slot, so that no other begins after it
+                starters.slots.give_back()  # a call that failed keeps its slot, so that no other begins after it
         except Exception as exc:
             failure = self._failure(exc)
             self._run.failure_order[id(failure)] = self._index
