@@ -11,6 +11,7 @@ tasks that are ready at the same moment, on purpose, so there a case is told by 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -284,6 +285,17 @@ def cancel_everywhere(
     """
     if how == "native" and backend != "asyncio":
         raise ValueError(f"how='native' is asyncio's Task.cancel(), and backend is {backend!r}; use how='scope' there")
+    # Each case looks for what it dropped, and need not look through all that was there before.
+    gc.freeze()
+    try:
+        yield from _cases(scenario, backend, how, sample, seed)
+    finally:
+        gc.unfreeze()
+
+
+def _cases(
+    scenario: Scenario, backend: Backend, how: CancelHow, sample: int | None, seed: int
+) -> Generator[CancelCase]:
     first = perform(scenario, CancelCase(backend, how, None))
     yield first
     if sample is not None:

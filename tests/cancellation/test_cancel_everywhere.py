@@ -43,9 +43,9 @@ def test_a_write_that_is_lost_at_the_third_checkpoint_of_a_tool_is_found_and_nam
         case.watch(model)
         await Runner.run(Agent("writer", model=model, tools=[save]), "hi")
 
-    bad = [case for case in cancel_everywhere(scenario, backend=backend) if case.faults]
-    assert bad
-    assert len(bad) <= 3, [case.cut_at for case in bad]
+    cases = list(cancel_everywhere(scenario, backend=backend))
+    bad = [case for case in cases if case.faults]
+    assert 0 < len(bad) < len(cases) / 2
     with pytest.raises(AssertionError, match=rf"scope on {backend} after step \d+, in .*what follows failed"):
         bad[0].check()
 
