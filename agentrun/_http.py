@@ -446,6 +446,9 @@ class Exchange:
             ModelTransportError: the connection broke, or the compression is corrupt.
             ModelLimitError: the body is longer than allowed.
         """
+        if self._inflater is None:
+            block = await self._read_block()
+            return self._counted(block, limit) if block else b""
         while True:
             if self._pieces:
                 try:
@@ -457,11 +460,9 @@ class Exchange:
                 self._pieces = ()
             block = await self._read_block()
             if not block:
-                if self._inflater is not None and self._received and self._inflater.is_cut():
+                if self._received and self._inflater.is_cut():
                     raise self._corrupt("it ends too early")
                 return b""
-            if self._inflater is None:
-                return self._counted(block, limit)
             self._check_coding()
             self._pieces = iter(self._inflater.pieces(block))
 
@@ -535,12 +536,12 @@ class Exchange:
             return b""
         try:
             while True:
-                block = await anext(self._blocks, None)
-                if block is None:
-                    self._ended = True
-                    return b""
+                block = await self._blocks.__anext__()
                 if block:
                     return block
+        except StopAsyncIteration:
+            self._ended = True
+            return b""
         except (self._endpoint.family.HTTPError, self._endpoint.family.StreamError, OSError) as exc:
             raise self._endpoint.transport_error(exc, head=True) from exc
 

@@ -152,7 +152,7 @@ def parse_json(
     _check_depth(text, max_depth)
     try:
         if len(text) <= min(max_digits, MAX_DIGITS):  # then no number can be too long
-            value: Any = json.loads(text, parse_float=_parse_float, parse_constant=_refuse_constant)
+            value: Any = _decoder.decode(text)
         else:
             value = json.loads(
                 text,
@@ -171,6 +171,12 @@ def parse_json(
         raise StructureError([f"expected a JSON object, got {shown(value)}"])
     return value
 
+
+def _decoded_float(digits: str) -> float:
+    return _parse_float(digits)
+
+
+_decoder = json.JSONDecoder(parse_float=_decoded_float, parse_constant=lambda name: _refuse_constant(name))
 
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|([\[{])|([\]}])', re.DOTALL)
 

@@ -223,6 +223,9 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
+_SCALARS = frozenset({str, int, float, bool})
+
+
 def plain(value: Any) -> Any:
     """Return `value` as plain JSON values that share nothing with it.
 
@@ -232,10 +235,12 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: `value` or something in it has no JSON form.
     """
-    if value is None or isinstance(value, (str, int, float)):
+    if value is None or type(value) in _SCALARS:
         return value
     if isinstance(value, WireValue):
         return _plain_value(value)
+    if isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, object]", value)
         return {key: plain(fields[key]) for key in fields}
@@ -261,7 +266,7 @@ def _plain_value(value: WireValue) -> JsonObject:
                     continue
             elif omitted:
                 continue
-        result[name] = plain(held)
+        result[name] = held if type(held) is str else plain(held)
     if value.extra:
         for name, held in value.extra.items():
             if name not in result:

@@ -330,7 +330,7 @@ def _check_input(given: Any) -> None:
     if not isinstance(given, list):
         raise TypeError(f"input is {given!r}, expected a str, a list of input items or a RunState")
     for index, item in enumerate(cast("list[Any]", given)):
-        if not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
+        if type(item) is not dict and not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
             raise TypeError(
                 f"input[{index}] is {item!r}, expected an input item such as {{'role': 'user', 'content': 'hi'}}"
             )

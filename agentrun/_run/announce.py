@@ -50,6 +50,8 @@ class Announcer:
 
     def hooks_of(self, agent: Agent[Any], moment: str) -> tuple[Hook, ...]:
         """Return the hooks to call at `moment` of `agent`, looked up once."""
+        if self._hooks is None and agent.hooks is None:
+            return ()
         key = (id(agent.hooks), moment)
         found = self._found.get(key)
         if found is None:

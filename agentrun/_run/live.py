@@ -104,6 +104,10 @@ class LiveRun:
                 self._sink.close()
                 self._done.set()
 
+    def note_reader(self) -> None:
+        """Note that the current task reads the events."""
+        self._reader = anyio.get_current_task().id
+
     async def next_event(self) -> StreamEvent | None:
         """Return the next event, or None after the last; whatever the run started has ended by then.
 
@@ -116,8 +120,6 @@ class LiveRun:
         await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled reader gets no buffered event
         try:
             event = consumer.receive_nowait()
-            if event is None or self._reader is None:
-                self._reader = anyio.get_current_task().id
             return event if event is not None else await consumer.receive()
         except anyio.EndOfStream:
             pass

@@ -17,7 +17,13 @@ import enum
 from typing import Final
 
 
-class State(enum.Enum):
+class _Word(enum.Enum):
+    """A word of the table; hashed by identity, since an enum hashes its name anew at every look-up."""
+
+    __hash__ = object.__hash__
+
+
+class State(_Word):
     """Where a run stands. The last three are final."""
 
     IDLE = "idle"
@@ -37,7 +43,7 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
-class Event(enum.Enum):
+class Event(_Word):
     """What came of a decision."""
 
     STARTED = "started"
@@ -63,7 +69,7 @@ class Event(enum.Enum):
     ACCEPTED = "output accepted"
 
 
-class Decision(enum.Enum):
+class Decision(_Word):
     """What the driver is to perform. The last three end the run."""
 
     OPEN_TURN = "open turn"
