@@ -75,10 +75,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Each benchmark prints one JSON line."""
-    session.install(".[test]")
-    for path in sorted((ROOT / "benchmarks").glob("bench_*.py")):
-        session.run("python", str(path), *session.posargs)
+    """The table of benchmarks/README.md; `-- --against main` has a column for another commit too."""
+    session.install(".[test]", "matplotlib")
+    session.run("python", "-m", "benchmarks.micro", "--check")
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session(python=False)

@@ -7,20 +7,24 @@ contestant once, in another order each time, and again; the table has the median
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from typing import Any, NamedTuple
 
 from benchmarks.report import markdown, plot, summary
-from benchmarks.rows import MEASUREMENTS, TABLE, Measurement
+from benchmarks.rows import LONG, MEASUREMENTS, TABLE, Measurement
 
 ROOT = pathlib.Path(__file__).parent.parent
 IMPORTS = {
@@ -40,16 +44,30 @@ class Entry(NamedTuple):
     name: str
     backend: str
     python: str
+    root: pathlib.Path = ROOT
+    """The tree that its modules come from."""
+    note: str = ""
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a module of the benchmarks in a process of its own."""
+        return _start(self.python, self.root, *arguments)
+
+    def finish(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the interpreter to its end."""
+        return subprocess.run(
+            [self.python, *arguments], cwd=self.root, check=False, capture_output=True, text=True, env=_environment()
+        )
 
     def warm(self) -> None:
         """Import what the contestant needs once, so that its modules are compiled and in the file cache."""
         code = f"{IMPORTS[self.name]}; from benchmarks.worker import make; make({self.name!r})"
-        subprocess.run([self.python, "-c", code], cwd=ROOT, check=False, capture_output=True, env=_environment())
+        self.finish("-c", code)
 
     @property
     def label(self) -> str:
         """What the column is called."""
-        return self.name if self.backend == "asyncio" else f"{self.name} ({self.backend})"
+        name = f"{self.name}{self.note}"
+        return name if self.backend == "asyncio" else f"{name} ({self.backend})"
 
 
 def _environment() -> dict[str, str]:
@@ -59,10 +77,10 @@ def _environment() -> dict[str, str]:
     return found
 
 
-def _start(python: str, *arguments: str) -> subprocess.Popen[str]:
+def _start(python: str, root: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [python, "-m", *arguments],
-        cwd=ROOT,
+        cwd=root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if "--verbose" in sys.argv else subprocess.DEVNULL,
@@ -75,7 +93,7 @@ class Worker:
     """The process of a contestant."""
 
     def __init__(self, entry: Entry) -> None:
-        self._process = _start(entry.python, "benchmarks.worker", entry.name, entry.backend)
+        self._process = entry.start("benchmarks.worker", entry.name, entry.backend)
         self._answer()
 
     def _answer(self) -> Any:
@@ -99,11 +117,10 @@ class Worker:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None and process.stdout is not None
-    try:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended by itself
         process.stdin.close()
-    except BrokenPipeError:
-        pass  # it has ended by itself
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -119,26 +136,20 @@ def measure_import(entry: Entry) -> Any:
         f"{IMPORTS[entry.name]}; "
         "print((t.process_time()-b)*1000, (r.getrusage(r.RUSAGE_SELF).ru_maxrss-m)/1024)"
     )
-    cpu, memory = subprocess.run(
-        [entry.python, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, env=_environment()
-    ).stdout.split()
+    done = entry.finish("-c", code)
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1]}
+    cpu, memory = done.stdout.split()
     return {"ok": {"cpu_ms": float(cpu), "rss_mb": float(memory)}}
 
 
 def measure_cold(entry: Entry, server: str) -> Any:
     """Return the time from the start of a process to the first token."""
     began = time.monotonic_ns()
-    process = subprocess.run(
-        [entry.python, "-m", "benchmarks.cold", entry.name, entry.backend, server],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env=_environment(),
-    )
-    if process.returncode:
-        return {"failed": process.stderr.strip().splitlines()[-1]}
-    return {"ok": {"first_ms": (int(process.stdout) - began) / 1e6}}
+    done = entry.finish("-m", "benchmarks.cold", entry.name, entry.backend, server)
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1]}
+    return {"ok": {"first_ms": (int(done.stdout) - began) / 1e6}}
 
 
 class Bench:
@@ -152,7 +163,7 @@ class Bench:
         self.samples: dict[str, dict[str, dict[str, list[float]]]] = {}
         self.failures: dict[str, dict[str, str]] = {}
         self._workers: dict[Entry, Worker] = {}
-        self._server = _start(sys.executable, "benchmarks.server")
+        self._server = _start(sys.executable, ROOT, "benchmarks.server")
         assert self._server.stdout is not None
         self.server = f"http://127.0.0.1:{self._server.stdout.readline().strip()}"
 
@@ -174,7 +185,9 @@ class Bench:
                 began = time.monotonic()
                 answer = self._measure(measurement, entry)
                 took = time.monotonic() - began
-                print(f"{name} {number + 1}/{rounds} {entry.label}: {answer} ({took:.1f} s)", file=sys.stderr, flush=True)
+                print(
+                    f"{name} {number + 1}/{rounds} {entry.label}: {answer} ({took:.1f} s)", file=sys.stderr, flush=True
+                )
                 if "failed" in answer:
                     self.failures.setdefault(name, {})[entry.label] = answer["failed"]
                     continue
@@ -206,7 +219,9 @@ class Bench:
     def medians(self) -> dict[str, dict[str, dict[str, float]]]:
         """Return the median of each value over the rounds."""
         return {
-            name: {label: {key: statistics.median(found) for key, found in values.items()} for label, values in by.items()}
+            name: {
+                label: {key: statistics.median(found) for key, found in values.items()} for label, values in by.items()
+            }
             for name, by in self.samples.items()
         }
 
@@ -235,38 +250,62 @@ def entries_for(peers: list[str], pythons: dict[str, str], backends: list[str]) 
     return found
 
 
+def tree_of(commit: str, place: pathlib.Path) -> pathlib.Path:
+    """Return a directory in `place` that holds agentrun as of `commit`, and these benchmarks."""
+    packed = subprocess.run(["git", "archive", commit, "agentrun"], cwd=ROOT, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(place, filter="data")
+    shutil.copytree(ROOT / "benchmarks", place / "benchmarks", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    return place
+
+
 def main() -> None:
     """Parse the command line, measure, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of short measurements, under a minute")
     parser.add_argument("--rows", nargs="+", choices=list(MEASUREMENTS), metavar="ROW", help=", ".join(MEASUREMENTS))
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="who is measured beside agentrun")
-    parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH", help="interpreter of a contestant")
+    parser.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=list(PEERS), help="who is measured beside agentrun"
+    )
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="NAME=PATH", help="interpreter of a contestant"
+    )
     parser.add_argument("--backends", nargs="+", default=["asyncio", "trio"], choices=["asyncio", "trio"])
+    parser.add_argument("--against", metavar="COMMIT", help="measure agentrun as of that commit too")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--verbose", action="store_true", help="show what contestants write to standard error")
     given = parser.parse_args()
     pythons = dict(pair.split("=", 1) for pair in [*os.environ.get("BENCH_PYTHONS", "").split(), *given.python])
     backends = [one for one in given.backends if one != "trio" or importlib.util.find_spec("trio")]
-    bench = Bench(entries_for(given.peers, pythons, backends), given.quick)
+    entries = entries_for(given.peers, pythons, backends)
+    with contextlib.ExitStack() as stack:
+        if given.against:
+            place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentrun-against-")))
+            root = tree_of(given.against, place)
+            entries += [
+                one._replace(root=root, note=f" at {given.against}") for one in entries if one.name == "agentrun"
+            ]
+        bench = stack.enter_context(contextlib.closing(Bench(entries, given.quick)))
+        measure(bench, given)
+
+
+def measure(bench: Bench, given: argparse.Namespace) -> None:
+    """Make the measurements that were asked for; what is there is written after each, so that none is lost."""
     given.output.mkdir(parents=True, exist_ok=True)
-    names = given.rows or [name for name, one in MEASUREMENTS.items() if one.quick or not given.quick or one.fresh and name != "live-1000"]
+    names = given.rows or [name for name in MEASUREMENTS if not given.quick or name not in LONG]
     about = {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "quick": given.quick,
     }
-    try:
-        for name in names:
-            bench.run(name)
-            medians = bench.medians()
-            labels = [entry.label for entry in bench.entries]
-            table = markdown(TABLE, bench.samples, labels, bench.failures)
-            found = {"about": about, "medians": medians, "samples": bench.samples, "failures": bench.failures}
-            (given.output / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-            (given.output / "results.md").write_text(table)
-    finally:
-        bench.close()
+    labels = [entry.label for entry in bench.entries]
+    table = ""
+    for name in names:
+        bench.run(name)
+        table = markdown(TABLE, bench.samples, labels, bench.failures)
+        found = {"about": about, "medians": bench.medians(), "samples": bench.samples, "failures": bench.failures}
+        (given.output / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+        (given.output / "results.md").write_text(table)
     print(table)
     print(summary(TABLE, bench.samples))
     plot(TABLE, bench.samples, labels, given.output / "results.png")

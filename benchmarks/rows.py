@@ -45,7 +45,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     "run": Measurement("one_turn", {"streamed": False, "repeat": 500}, {"streamed": False, "repeat": 300}, 7),
     "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 500}, {"streamed": True, "repeat": 300}, 7),
     "tools": Measurement("tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 7),
-    "responses": Measurement("stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, serves=True),
+    "responses": Measurement(
+        "stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, serves=True
+    ),
     "chat": Measurement("stream", {"api": "chat", **_STREAM}, {"api": "chat", **_STREAM_QUICK}, 7, serves=True),
     "first-delta": Measurement(
         "first_delta", {"api": "responses", "repeat": 100}, {"api": "responses", "repeat": 30}, 3, serves=True
@@ -59,30 +61,44 @@ MEASUREMENTS: dict[str, Measurement] = {
         serves=True,
     ),
     "live-1000": Measurement(
-        "live", {"runs": 1000, "deltas": 10, "interval": 0.005}, {}, 1, fresh=True, serves=True
+        "live",
+        {"runs": 1000, "deltas": 10, "interval": 0.005},
+        {"runs": 1000, "deltas": 10, "interval": 0.005},
+        1,
+        fresh=True,
+        serves=True,
     ),
     "growth-tools": Measurement(
         "growth", {"kind": "tools", "turns": 200, "repeat": 3}, {"kind": "tools", "turns": 100, "repeat": 1}, 3
     ),
     "growth-conversation": Measurement(
-        "growth", {"kind": "conversation", "turns": 200, "repeat": 3}, {"kind": "conversation", "turns": 100, "repeat": 1}, 3
+        "growth",
+        {"kind": "conversation", "turns": 200, "repeat": 3},
+        {"kind": "conversation", "turns": 100, "repeat": 1},
+        3,
     ),
     "cancel-stream": Measurement(
         "cancel_stream", {"interval": 0.001, **_CANCEL}, {"interval": 0.001, "repeat": 5}, 3, serves=True
     ),
     "cancel-tools": Measurement("cancel_tools", {"calls": 8, **_CANCEL}, {"calls": 8, "repeat": 5}, 3),
     "slow-consumer": Measurement(
-        "slow_consumer", {"deltas": 100_000, "seconds": 4}, {"deltas": 100_000, "seconds": 1}, 1, fresh=True, serves=True
+        "slow_consumer",
+        {"deltas": 100_000, "seconds": 4},
+        {"deltas": 100_000, "seconds": 1},
+        1,
+        fresh=True,
+        serves=True,
     ),
 }
-"""An empty `quick` leaves the measurement out of `--quick`."""
+LONG = frozenset({"live-1000"})
+"""What `--quick` leaves out."""
 
 TABLE: list[Row] = [
     Row("import", "cpu_ms", "import, CPU ms", LEADER, 0.07),
     Row("cold", "first_ms", "process start to first token, ms", LEADER, 0.15),
     Row("run", "cpu_us", "one turn in process, `run`, CPU µs", LEADER, 0.12),
     Row("run-streamed", "cpu_us", "one turn, `run_streamed`, 3 deltas, CPU µs", LEADER, 0.14),
-    Row("tools", "cpu_ms", "10 turns × 4 parallel tools, CPU ms", LEADER, 0.06),
+    Row("tools", "cpu_ms", "10 turns of 4 parallel tools, CPU ms", LEADER, 0.06),
     Row("responses", "cpu_us", "CPU per streamed Responses delta over HTTP, µs", FLOOR, 1.3),
     Row("chat", "cpu_us", "CPU per streamed Chat Completions delta over HTTP, µs", FLOOR, 1.35),
     Row("first-delta", "p50_us", "request to first delta, p50, µs", FLOOR, 1.3),

@@ -20,7 +20,7 @@ import sys
 import time
 from typing import Any, cast
 
-from benchmarks.wire import END, HEAD, Wire, chat_calls, chat_wire, responses_calls, responses_wire
+from benchmarks.wire import END, HEAD, chat_calls, chat_wire, responses_calls, responses_wire
 
 BURST = 16
 """How many deltas are written at once when there is no interval: what a fast model puts into one packet."""

@@ -1,8 +1,8 @@
 """The process of one contestant: takes rows from standard input, one JSON line each, and answers with one line each.
 
-    python -m benchmarks.worker openai-agents asyncio
-    {"row": "one_turn", "streamed": false, "repeat": 100}
-    -> {"ok": {"cpu_us": 1049.2}}
+python -m benchmarks.worker openai-agents asyncio
+{"row": "one_turn", "streamed": false, "repeat": 100}
+-> {"ok": {"cpu_us": 1049.2}}
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def serve(name: str, backend: str) -> None:
         gc.collect()
         try:
             answer = {"ok": anyio.run(run, backend=backend)}
-        except Exception as exc:  # what a contestant cannot do is a result too
+        except Exception as exc:  # noqa: BLE001 - what a contestant cannot do is a result too
             traceback.print_exc()
             answer = {"failed": f"{type(exc).__name__}: {exc}"[:300]}
         print(json.dumps(answer), flush=True)

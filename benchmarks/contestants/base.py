@@ -50,8 +50,10 @@ class Contestant(abc.ABC):
         return False
 
     @abc.abstractmethod
-    async def tools_in_flight(self, tool: Callable[[], Awaitable[str]], calls: int, own: Callable[[Cancel], None]) -> bool:
+    async def tools_in_flight(
+        self, tool: Callable[[], Awaitable[str]], calls: int, own: Callable[[Cancel], None]
+    ) -> bool:
         """Run a turn that calls `tool` `calls` times at once; `own` and the result as above."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - a contestant without a client has nothing to close
         """Close what `open` made."""
