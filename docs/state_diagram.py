@@ -1,7 +1,7 @@
 """Draws the states of a run from the table that the driver follows: docs/run-states.svg and docs/run-states.md.
 
-`python docs/state_diagram.py` writes both; the Sphinx build does so too, and a test fails when they are not current. Only
-where the boxes stand is decided here. What there is to draw is `agentrun._run.machine.TABLE`.
+`python docs/state_diagram.py` writes both; the Sphinx build does so too, and a test fails when they are not current.
+Only where the boxes stand is decided here. What there is to draw is `agentrun._run.machine.TABLE`.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ agent = Agent("Assistant", instructions="Be brief.")
 class AnswerResponse(Response):
     """The answer of an agent, as server-sent events.
 
-    The response owns the run: when the client leaves, or the server stops, the run is cancelled and has ended before the
-    request has.
+    The response owns the run: when the client leaves, or the server stops, the run is cancelled, and has ended before
+    the request has.
     """
 
     media_type = "text/event-stream"

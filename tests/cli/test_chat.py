@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ number = 3
 def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "chat_team.py").write_text(MODULE)
     (tmp_path / "chat_broken.py").write_text("import chat_missing_library\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    importlib.invalidate_caches()
     for name in ("chat_team", "chat_broken"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return "chat_team:Team.greeter"
@@ -38,7 +40,11 @@ def test_chat_talks_to_the_named_agent(
     team: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], backend: str, options: list[str]
 ) -> None:
     lines = iter(["hi", "exit"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+
+    def type_line(prompt: str) -> str:
+        return next(lines)
+
+    monkeypatch.setattr("builtins.input", type_line)
 
     assert main(["chat", team, "--backend", backend, *options]) == 0
     assert "Hello there." in capsys.readouterr().out

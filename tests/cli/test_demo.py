@@ -159,7 +159,11 @@ def test_a_model_that_cannot_be_reached_is_told_in_one_line(
 def test_a_missing_trio_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    def find_nothing(name: str) -> None:
+        return None
+
+    monkeypatch.setattr("importlib.util.find_spec", find_nothing)
 
     assert main(["demo", "--backend", "trio"]) == 2
     assert "pip install 'agentrun[trio]'" in capsys.readouterr().err

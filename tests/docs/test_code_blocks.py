@@ -60,13 +60,15 @@ def replies(block: Block) -> list[Any] | None:
     if "replies" not in block.marks:
         return None
     names = {name: getattr(agentrun.testing, name) for name in agentrun.testing.__all__}
-    return eval(block.marks["replies"], names)
+    found: list[Any] = eval(block.marks["replies"], names)
+    return found
 
 
 def compiled(block: Block, page: Path) -> CodeType:
     """The block as code whose traceback shows the line of the page."""
     source = "\n" * block.line + block.code
-    return compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code: CodeType = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    return code
 
 
 def run_block(code: CodeType, names: dict[str, Any], backend: str) -> None:
@@ -80,14 +82,16 @@ def run_block(code: CodeType, names: dict[str, Any], backend: str) -> None:
     anyio.run(run, backend=backend)
 
 
+def all_right(body: dict[str, Any]) -> str:
+    return "All right."
+
+
 PAGES_WITH_CODE = [page for page in PAGES if any(True for _ in blocks(page))]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_code_of_a_page_runs(
-    page: Path, backend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_code_of_a_page_runs(page: Path, backend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-the-loopback-provider")
     monkeypatch.setattr(anyio, "run", functools.partial(anyio.run, backend=backend))
@@ -96,7 +100,7 @@ def test_the_code_of_a_page_runs(
         if block.marks.get("backend", backend) != backend:
             continue
         steps = replies(block)
-        provider = LoopbackProvider(steps) if steps is not None else LoopbackProvider(script=lambda body: "All right.")
+        provider = LoopbackProvider(steps) if steps is not None else LoopbackProvider(script=all_right)
         printed = io.StringIO()
         with serve_in_thread(provider) as server, contextlib.redirect_stdout(printed):
             monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
@@ -107,7 +111,9 @@ def test_the_code_of_a_page_runs(
 
 def test_no_block_escapes_by_its_form() -> None:
     """A fence that the pattern above does not see would never run."""
-    fences = re.compile(r"^\s*(`{3,}|~{3,})\s*\{?(code-block\}|code\}|)\s*\{?(python|py)\b", re.MULTILINE | re.IGNORECASE)
+    fences = re.compile(
+        r"^\s*(`{3,}|~{3,})\s*\{?(code-block\}|code\}|)\s*\{?(python|py)\b", re.MULTILINE | re.IGNORECASE
+    )
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert len(fences.findall(text)) == len(_BLOCK.findall(text)), page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,10 @@ def answer_quick_first(body: dict[str, Any]) -> Any:
     return "about 3,700 metres" if body["instructions"] == "Be quick." else hang()
 
 
+def have_tea(body: dict[str, Any]) -> str:
+    return "We have tea."
+
+
 NAMED: dict[str, tuple[Any, str]] = {
     "hello": (["Tasks live in blocks."], "Tasks live in blocks.\n"),
     "stream_text": (["Light, dark, light."], "Light, dark, light.\n"),
@@ -52,7 +57,7 @@ NAMED: dict[str, tuple[Any, str]] = {
         ],
         "calls get_weather\ncalls get_population\ngets Lisbon: sunny\ngets 545000\nSunny and large.\n",
     ),
-    "guardrail": (lambda body: "We have tea.", "We have tea.\nrefused: {'digits': 16}\n"),
+    "guardrail": (have_tea, "We have tea.\nrefused: {'digits': 16}\n"),
     "handoff": (
         [[function_call("transfer_to_refunds", {"reason": "broken kettle"}, call_id="1")], "It is paid back."],
         "handed over because: broken kettle\nRefunds: It is paid back.\n",
@@ -124,7 +129,7 @@ def test_the_example_in_plain_trio(to_provider: Callable[[str], None]) -> None:
 
 
 def load_app(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.setattr("sys.path", [str(EXAMPLES), *sys.path])
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))["app"]
 
 
