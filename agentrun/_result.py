@@ -487,12 +487,15 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
                     raise
                 finally:
                     live.leave()
-        except BaseExceptionGroup as group:
-            # The nursery wraps what the block itself raised; outside of the block nobody asked for a group.
-            if raised_in_block is None or group.exceptions != (raised_in_block,):
+        except BaseExceptionGroup:
+            # The nursery wraps what the block itself raised; outside of the block nobody asked for a group. Of the run it
+            # holds only what has to end the program. Found by identity, for Trio makes copies of nested groups.
+            if raised_in_block is None and not live.is_fatal:
                 raise
         finally:
             live.close()
+        if live.is_fatal:
+            raise cast("BaseException", live.error)
         if raised_in_block is not None:
             raise raised_in_block
         if live.error is not None and not live.delivered:

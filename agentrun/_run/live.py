@@ -64,6 +64,11 @@ class LiveRun:
         return self._error
 
     @property
+    def is_fatal(self) -> bool:
+        """Whether the run failed with something that is to end the program, such as KeyboardInterrupt."""
+        return self._error is not None and not isinstance(self._error, Exception)
+
+    @property
     def current_agent(self) -> Any:
         """The agent that works, or worked last."""
         return self._run.state.current_agent

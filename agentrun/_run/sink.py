@@ -170,6 +170,7 @@ class Consumer:
         """
         self.cut = False
         """Whether the reader cancelled the run: it gets no further event."""
+        self._drains: list[anyio.CancelScope] = []
         self.closed = False
         """Whether the receive side is closed."""
 
@@ -181,7 +182,7 @@ class Consumer:
         """
         if self.cut or self.closed:
             raise anyio.EndOfStream
-        self.reading = True
+        self._take_over()
         try:
             return self._events.receive_nowait()
         except anyio.WouldBlock:
@@ -232,10 +233,23 @@ class Consumer:
         self._events.close()
 
     async def drain(self) -> None:
-        """Receive and drop events until the end."""
+        """Receive and drop events until the end, or until somebody reads them."""
+        if self.closed:
+            return
         self.leave()
+        scope = anyio.CancelScope()
+        self._drains.append(scope)
         try:
-            while True:
-                await self._events.receive()
+            with scope:
+                while True:
+                    await self._events.receive()
         except anyio.EndOfStream:
             return
+        finally:
+            self._drains.remove(scope)
+
+    def _take_over(self) -> None:
+        """Note that somebody reads: nobody else is to take events away."""
+        self.reading = True
+        for scope in self._drains:
+            scope.cancel("somebody reads the events")
