@@ -79,9 +79,21 @@ class OutputGuardrailResult:
     guardrail: OutputGuardrail[Any]
     agent_output: Any
     """The output that was judged."""
-    agent: Agent[Any]
-    """The agent that made it."""
+    _agent: Agent[Any] | None = attrs.field(alias="agent")
     output: GuardrailFunctionOutput
+    _agent_ref: weakref.ref[Agent[Any]] | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def agent(self) -> Agent[Any]:
+        """The agent that made it; None once the agent was released and is gone."""
+        found = self._agent_ref() if self._agent_ref is not None else self._agent
+        return cast("Agent[Any]", found)
+
+    def release_agent(self) -> None:
+        """Hold the agent weakly from here on."""
+        if self._agent is not None:
+            self._agent_ref = weakref.ref(self._agent)
+            self._agent = None
 
 
 class AllowBehavior(TypedDict):

@@ -136,6 +136,8 @@ class RunResultBase:
         if release_new_items:
             for item in self.new_items:
                 item.release_agent()
+            for verdict in self.output_guardrail_results:
+                verdict.release_agent()
         self._release_last_agent()
 
     def _release_last_agent(self) -> None:

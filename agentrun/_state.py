@@ -260,8 +260,8 @@ class RunState(Generic[TContext]):
 
     def release_agents(self) -> None:
         """Let go of the agents; the state cannot be run any more."""
-        released = weakref.proxy(self.current_agent)
-        self.current_agent = self.starting_agent = released
+        if not isinstance(self.current_agent, weakref.ProxyType):
+            self.current_agent = self.starting_agent = weakref.proxy(self.current_agent)
         self.pending = None
 
     def get_interruptions(self) -> list[ToolApprovalItem]:

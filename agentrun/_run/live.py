@@ -34,7 +34,10 @@ class LiveRun:
     """
 
     def __init__(self, run: Run, scope: RunScope, sink: StreamSink) -> None:
-        self._run = run
+        self._run: Run | None = run
+        """Let go of when the run has ended: the state is all that is left of it."""
+        self.state = run.state
+        """The state of the run, as it is written."""
         self._scope = scope
         self._sink = sink
         self.desk = run.desk = ApprovalDesk()
@@ -48,10 +51,6 @@ class LiveRun:
         self.alone: Callable[[Callable[[], None]], None] | None = None
         """Set once the run is hosted by a root task: has its loop call a function, from any thread."""
 
-    @property
-    def state(self) -> RunState[Any]:
-        """The state of the run, as it is written."""
-        return self._run.state
 
     @property
     def is_complete(self) -> bool:
@@ -71,7 +70,7 @@ class LiveRun:
     @property
     def current_agent(self) -> Any:
         """The agent that works, or worked last."""
-        return self._run.state.current_agent
+        return self.state.current_agent
 
     async def host(self) -> None:
         """Run to the end, in the nursery of whoever calls. Closes the send side of the events.
@@ -80,9 +79,11 @@ class LiveRun:
             BaseException: a cancellation from outside, KeyboardInterrupt, SystemExit; nothing else.
         """
         self.started = True
+        run, self._run = self._run, None
+        assert run is not None, "a run is hosted once"
         try:
             with self._scope.hard:
-                await drive(self._run)
+                await drive(run)
         except Exception as exc:  # noqa: BLE001 - kept for the reader, who gets it in its own type
             self._error = exc
         except BaseException as exc:
