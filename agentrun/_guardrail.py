@@ -7,8 +7,9 @@ async. All four kinds are values: what they decide and when is known to the run,
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast, overload
 
 import attrs
 

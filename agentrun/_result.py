@@ -153,7 +153,7 @@ class RunResultBase:
     def _summary(self, *facts: str) -> str:
         output = self.final_output
         shown = (
-            f"({type(output).__name__}):\n    {str(output).strip()}".replace("\n", "\n  ")
+            "\n    ".join((f"({type(output).__name__}):", *str(output).strip().splitlines()))
             if output is not None
             else "None"
         )

@@ -36,7 +36,7 @@ class LiveRun:
     def __init__(self, run: Run, scope: RunScope, sink: StreamSink) -> None:
         self._run: Run | None = run
         """Let go of when the run has ended: the state is all that is left of it."""
-        self.state = run.state
+        self.state: RunState[Any] = run.state
         """The state of the run, as it is written."""
         self._scope = scope
         self._sink = sink
