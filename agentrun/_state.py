@@ -17,6 +17,7 @@ from agentrun._items import (
     ItemHelpers,
     RunItem,
     ToolApprovalItem,
+    ToolCallItem,
     ToolCallOutputItem,
     copy_json,
 )
@@ -299,7 +300,7 @@ class RunState(Generic[TContext]):
         The input guardrails of the agent that works then, and those of the configuration, judge it first.
 
         Raises:
-            UserError: the run is finished, or has no turn left.
+            UserError: the run is finished, has no turn left, or waits for calls whose output may end it.
 
         Source: human in the loop, "Adding input".
         """
@@ -307,7 +308,20 @@ class RunState(Generic[TContext]):
             raise UserError("this run is finished; start a new one with result.to_input_list() and the new input")
         if self.max_turns is not None and self.current_turn >= self.max_turns:
             raise UserError(f"this run has used its {self.max_turns} turns, so that no model would see the input")
+        if self.pending is not None and self._may_end_with(self.pending):
+            raise UserError(
+                f"the calls this run waits for may end it (tool_use_behavior of agent {self.current_agent.name!r}), so that "
+                "no model would see the input; start a new run with it afterwards"
+            )
         self.pending_input = [*self.pending_input, *ItemHelpers.input_to_new_input_list(input)]
+
+    def _may_end_with(self, pending: PendingTurn) -> bool:
+        behavior: Any = self.current_agent.tool_use_behavior
+        if isinstance(behavior, dict):
+            names = cast("dict[str, Any]", behavior).get("stop_at_tool_names", ())
+            asked = [item for item in pending.items if isinstance(item, ToolCallItem)]
+            return any(item.tool_name in names or _namespaced(item) in names for item in asked)
+        return behavior != "run_llm_again"
 
     def clear_pending_input(self) -> None:
         """Take back what `add_input` added and no model has seen."""
@@ -430,6 +444,10 @@ class RunState(Generic[TContext]):
 
     def __str__(self) -> str:
         return f"RunState(agent={self.current_agent.name!r}, turn={self.current_turn}, items={len(self.new_items)})"
+
+
+def _namespaced(item: ToolCallItem) -> str:
+    return f"{getattr(item.raw_item, 'namespace', None)}.{item.tool_name}"
 
 
 _MADE_HERE = (ToolCallOutputItem, HandoffOutputItem, InputItem)
