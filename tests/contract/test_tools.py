@@ -93,6 +93,21 @@ async def test_the_limit_lets_calls_start_in_call_order_as_slots_free(run: Any) 
         ToolExecutionConfig(max_function_tool_concurrency=0)
 
 
+@covers("S-30", "RC-12")
+async def test_slots_that_get_free_together_are_taken_in_call_order(run: Any) -> None:
+    log: list[int] = []
+
+    @function_tool
+    async def work(n: int) -> int:
+        log.append(n)
+        await anyio.sleep(1)
+        return n
+
+    config = RunConfig(tool_execution=ToolExecutionConfig(max_function_tool_concurrency=3))
+    await run(agent_of([[call("work", f"c{n}", n=n) for n in range(9)], "done"], work), run_config=config)
+    assert log == list(range(9))
+
+
 @covers("S-30")
 async def test_context_variables_of_a_call_are_its_own(run: Any) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
