@@ -26,8 +26,8 @@ class InMemorySession(SessionABC):
     def __init__(
         self, session_id: str = "default", *, session_settings: SessionSettings | dict[str, Any] | None = None
     ) -> None:
-        self.session_id = check_session_id(session_id)
-        self.session_settings = as_settings(session_settings)
+        self.session_id: str = check_session_id(session_id)
+        self.session_settings: SessionSettings | None = as_settings(session_settings)
         self._items: list[TResponseInputItem] = []
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:

@@ -58,11 +58,11 @@ class SQLiteSession(SessionABC):
         messages_table: str = "agent_messages",
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
-        self.session_id = check_session_id(session_id)
-        self.session_settings = as_settings(session_settings)
+        self.session_id: str = check_session_id(session_id)
+        self.session_settings: SessionSettings | None = as_settings(session_settings)
         self.db_path = db_path
-        self.sessions_table = check_table_name(sessions_table, "sessions_table")
-        self.messages_table = check_table_name(messages_table, "messages_table")
+        self.sessions_table: str = check_table_name(sessions_table, "sessions_table")
+        self.messages_table: str = check_table_name(messages_table, "messages_table")
         if sessions_table.lower() == messages_table.lower():
             raise ValueError(f"sessions_table and messages_table must differ, both are {sessions_table!r}")
         path = os.fspath(db_path)

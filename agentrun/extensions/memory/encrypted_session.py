@@ -15,7 +15,6 @@ from agentrun.memory.session import SessionABC
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
-    from agentrun._settings import SessionSettings
     from agentrun.memory.session import Session
 
 __all__ = ["EncryptedSession"]
@@ -32,7 +31,7 @@ class EncryptedSession(SessionABC):
 
     Each item becomes a Fernet token under a key derived from `encryption_key` and the session id (HKDF, SHA-256), so an
     item moved into another conversation cannot be read there. What is older than `ttl`, damaged, not encrypted, or
-    encrypted with another key is left out on reading.
+    encrypted with another key is left out on reading. Its `session_settings` are those of the underlying session.
 
     Args:
         session_id: names the conversation, and is part of its key; as a rule the id of `underlying_session`.
@@ -63,8 +62,9 @@ class EncryptedSession(SessionABC):
             raise ValueError(f"ttl must be a positive number of seconds or None, got {ttl!r}")
         if max_scan_items is not None and max_scan_items <= 0:
             raise ValueError(f"max_scan_items must be a positive number or None, got {max_scan_items!r}")
-        self.session_id = check_session_id(session_id)
+        self.session_id: str = check_session_id(session_id)
         self.underlying_session = underlying_session
+        self.session_settings = underlying_session.session_settings
         self.ttl = ttl
         self.max_scan_items = max_scan_items
         fernet: Any = needs("cryptography.fernet", "encrypt", "EncryptedSession")
@@ -75,17 +75,6 @@ class EncryptedSession(SessionABC):
         )
         self._cipher = fernet.Fernet(base64.urlsafe_b64encode(derived))
         self._invalid: type[Exception] = fernet.InvalidToken
-
-    @property
-    def session_settings(  # pyright: ignore[reportIncompatibleVariableOverride]  # read and written, as the base says
-        self,
-    ) -> SessionSettings | None:
-        """Those of the underlying session."""
-        return self.underlying_session.session_settings
-
-    @session_settings.setter
-    def session_settings(self, value: SessionSettings | None) -> None:
-        self.underlying_session.session_settings = value
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the newest `limit` items that can be read, oldest first.
@@ -103,7 +92,7 @@ class EncryptedSession(SessionABC):
         most = self.max_scan_items
         look = count if most is None or count is None else min(count, most)
         look = most if look is None else look
-        settings = self.session_settings
+        settings = self.underlying_session.session_settings
         # What the underlying session takes for all of them; None is what its settings say, where it has some.
         everything = None if settings is None or settings.limit is None else -1
         while True:

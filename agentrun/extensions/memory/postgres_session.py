@@ -87,8 +87,8 @@ class PostgresSession(SessionABC):
         messages_table: str = "agent_messages",
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
-        self.session_id = check_session_id(session_id)
-        self.session_settings = as_settings(session_settings)
+        self.session_id: str = check_session_id(session_id)
+        self.session_settings: SessionSettings | None = as_settings(session_settings)
         self._sessions = check_table_name(sessions_table, "sessions_table")
         self._messages = check_table_name(messages_table, "messages_table")
         if self._sessions == self._messages:

@@ -79,8 +79,8 @@ class RedisSession(SessionABC):
     ) -> None:
         if ttl is not None and ttl < 1:
             raise ValueError(f"ttl must be a positive whole number of seconds or None, got {ttl!r}")
-        self.session_id = check_session_id(session_id)
-        self.session_settings = as_settings(session_settings)
+        self.session_id: str = check_session_id(session_id)
+        self.session_settings: SessionSettings | None = as_settings(session_settings)
         self._redis: Redis[Any] | None = redis_client
         self._make: Callable[[], Redis[Any]] | None = None
         self._home: object = None  # the event loop that `_redis` was entered in, where it is ours
@@ -232,10 +232,18 @@ class RedisSession(SessionABC):
 
         # The client's tasks are opened under the shield as well: they would end on cancel, and the answer with them.
         async def ask_new() -> _T:
+            answers: list[_T] = []
+            errors: list[Exception] = []
             async with make() as opened:
-                with connecting:
-                    await opened.ping()
-                return await request(opened)
+                try:
+                    with connecting:
+                        await opened.ping()
+                    answers.append(await request(opened))
+                except Exception as exc:  # noqa: BLE001 - raised below: the client's nursery would make a group of it
+                    errors.append(exc)
+            if errors:
+                raise errors[0]
+            return answers[0]
 
         async def stop() -> None:
             connecting.cancel()

@@ -1,0 +1,113 @@
+"""What `EncryptedSession` promises beyond the rules of every session."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from agentrun.extensions.memory import EncryptedSession
+from agentrun.memory import InMemorySession, SessionSettings
+
+
+def item(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+async def test_the_store_does_not_see_what_it_keeps() -> None:
+    store = InMemorySession("a")
+    session = EncryptedSession("a", store, "a secret")
+    await session.add_items([item("my password is swordfish")])
+    (stored,) = await store.get_items()
+    assert "swordfish" not in repr(stored)
+    assert "user" not in repr(stored)
+    assert await session.get_items() == [item("my password is swordfish")]
+
+
+async def test_another_key_and_another_conversation_read_nothing() -> None:
+    store = InMemorySession("a")
+    await EncryptedSession("a", store, "a secret").add_items([item("x")])
+    for other in (EncryptedSession("a", store, "another"), EncryptedSession("b", store, "a secret")):
+        assert await other.get_items() == []
+        assert await other.pop_item() is None  # and a wrong key does not empty the conversation
+    assert await EncryptedSession("a", store, "a secret").get_items() == [item("x")]
+
+
+async def test_what_is_not_encrypted_or_damaged_is_left_out() -> None:
+    store = InMemorySession("a")
+    session = EncryptedSession("a", store, "a secret")
+    await session.add_items([item("one"), item("two")])
+    first = (await store.get_items())[0]
+    await store.add_items([item("plain"), {**first, "payload": first["payload"][:-4] + "AAAA"}, {"__enc__": 1}])
+    await store.add_items([{"__enc__": 1, "payload": "ü"}])
+    assert await session.get_items() == [item("one"), item("two")]
+    assert await session.get_items(1) == [item("two")]
+    assert await session.get_items(0) == []
+
+
+async def test_items_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = InMemorySession("a")
+    session = EncryptedSession("a", store, "a secret", ttl=600)
+    forever = EncryptedSession("a", store, "a secret", ttl=None)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 1000)
+    await session.add_items([item("old")])
+    monkeypatch.setattr(time, "time", lambda: now)
+    await session.add_items([item("new")])
+    assert await session.get_items() == [item("new")]
+    assert await session.get_items(2) == [item("new")]
+    assert await forever.get_items() == [item("old"), item("new")]
+    assert await session.pop_item() == item("new")
+    assert await session.pop_item() is None  # the expired one goes with it
+    assert await store.get_items() == []
+
+
+async def test_the_scan_is_bounded() -> None:
+    store = InMemorySession("a")
+    session = EncryptedSession("a", store, "a secret", max_scan_items=3)
+    await session.add_items([item(str(number)) for number in range(5)])
+    assert await session.get_items() == [item("2"), item("3"), item("4")]
+    await store.add_items([item("plain"), item("plain")])
+    assert await session.get_items(2) == [item("4")]
+    assert await session.get_items(1) == [item("4")]
+    assert await EncryptedSession("a", store, "a secret").get_items(2) == [item("3"), item("4")]
+
+
+async def test_a_bounded_pop_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = InMemorySession("a")
+    session = EncryptedSession("a", store, "a secret", ttl=1, max_scan_items=2)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 100)
+    await session.add_items([item(str(number)) for number in range(3)])
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert await session.pop_item() is None
+    assert len(await store.get_items()) == 1
+
+
+async def test_the_settings_are_those_of_the_underlying_session() -> None:
+    store = InMemorySession("a", session_settings=SessionSettings(limit=2))
+    session = EncryptedSession("a", store, "a secret")
+    await session.add_items([item(str(number)) for number in range(4)])
+    assert session.session_settings == SessionSettings(limit=2)
+    assert await session.get_items() == [item("2"), item("3")]
+    assert len(await session.get_items(-1)) == 4
+    session.session_settings = None
+    assert len(await session.get_items()) == 4
+
+
+@pytest.mark.real_clock
+async def test_large_items_are_encrypted_in_a_thread() -> None:
+    session = EncryptedSession("a", InMemorySession("a"), "a secret")
+    await session.add_items([item("x" * 500_000)])
+    assert await session.get_items() == [item("x" * 500_000)]
+
+
+def test_wrong_arguments_are_refused() -> None:
+    store = InMemorySession("a")
+    with pytest.raises(ValueError, match="encryption_key is empty"):
+        EncryptedSession("a", store, "")
+    with pytest.raises(ValueError, match="ttl must be"):
+        EncryptedSession("a", store, "a secret", ttl=0)
+    with pytest.raises(ValueError, match="max_scan_items must be"):
+        EncryptedSession("a", store, "a secret", max_scan_items=0)
