@@ -469,7 +469,8 @@ class Call:
                 if not self._stopped:
                     raise
                 log.warning("tool %s failed while it was being stopped", self.name, exc_info=True)
-        if cleanup.cancelled_caught:
+        # Not `cancelled_caught`: on asyncio the cancellation that began the cleanup keeps this scope from catching its own.
+        if self._cleaning and cleanup.cancel_called:
             self.context.signal.report(
                 f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"
             )
