@@ -80,7 +80,7 @@ class WireError(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.path = "$"
+        self.path: str = "$"
 
     def under(self, step: str | int) -> WireError:
         """Return this error, seen from one level further out: `step` is the field or index that led here."""

@@ -422,7 +422,7 @@ _SCALARS = frozenset({str, int, float, bool})
 
 def copy_json(value: Any) -> Any:
     """Return a deep copy of plain JSON data; anything that is no dict or list is shared."""
-    kind = type(value)
+    kind: object = type(value)
     if value is None or kind in _SCALARS:
         return value
     if kind is dict:

@@ -21,7 +21,7 @@ __all__ = [
     "log_tool_data",
 ]
 
-log = logging.getLogger("agentrun")
+log: logging.Logger = logging.getLogger("agentrun")
 
 _PREFIXES = ("AGENTRUN_", "OPENAI_AGENTS_")
 """The variables' own names, then those that programs have set already for the SDK they come from."""

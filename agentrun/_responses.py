@@ -171,7 +171,7 @@ class WireValue:
             getattr(self, shape.attribute) == getattr(theirs, shape.attribute) for shape in self.shapes()
         )
 
-    __hash__ = None  # type: ignore[assignment]  # values are mutable
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # values are mutable; `wire` leaves it None, as `__eq__` does
 
     def __repr__(self) -> str:
         shown = [

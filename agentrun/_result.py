@@ -326,7 +326,7 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
     def __init__(self, live: LiveRun) -> None:
         self._live = live
         self._last_agent: LastAgent | None = None
-        self.agent_tool_invocation = None
+        self.agent_tool_invocation: AgentToolInvocation | None = None
 
     @property
     def input(self) -> str | list[TResponseInputItem]:  # type: ignore[override]

@@ -188,5 +188,5 @@ async def evaluate_policy(policy: RetryPolicy, context: RetryPolicyContext) -> R
     return answer if isinstance(answer, RetryDecision) else RetryDecision(retry=bool(answer))
 
 
-retry_policies = _RetryPolicies()
+retry_policies: _RetryPolicies = _RetryPolicies()
 """Ready-made retry policies."""

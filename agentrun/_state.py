@@ -245,9 +245,10 @@ class RunState(Generic[TContext]):
         made = {cast("ToolCallOutputItem", item).call_id or "": item for item in outputs}
         state: RunState[Any] | None = self
         while state is not None and state.pending is not None:
+            pending = state.pending
             if state is not self:
-                state.record(item for call_id, item in made.items() if call_id not in cast("PendingTurn", state.pending).outputs)
-            state.pending.outputs.update(made)
+                state.record(item for call_id, item in made.items() if call_id not in pending.outputs)
+            pending.outputs.update(made)
             state.calls_done.update(done)
             for call_id in made:
                 state.pending.nested.pop(call_id, None)
@@ -261,7 +262,7 @@ class RunState(Generic[TContext]):
 
     def release_agents(self) -> None:
         """Let go of the agents; the state cannot be run any more."""
-        if not isinstance(self.current_agent, weakref.ProxyType):
+        if not isinstance(cast("object", self.current_agent), weakref.ProxyType):
             self.current_agent = self.starting_agent = weakref.proxy(self.current_agent)
         self.pending = None
 
@@ -321,7 +322,7 @@ class RunState(Generic[TContext]):
             names = cast("dict[str, Any]", behavior).get("stop_at_tool_names", ())
             asked = [item for item in pending.items if isinstance(item, ToolCallItem)]
             return any(item.tool_name in names or _namespaced(item) in names for item in asked)
-        return behavior != "run_llm_again"
+        return bool(behavior != "run_llm_again")
 
     def clear_pending_input(self) -> None:
         """Take back what `add_input` added and no model has seen."""

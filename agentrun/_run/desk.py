@@ -106,7 +106,7 @@ class ApprovalDesk:
         ) = None
         self._over = False
         self._waiting: list[ApprovalRequest] = []
-        self.listening = False
+        self.listening: bool = False
         """Whether somebody reads the requests; calls that need a decision pause the run otherwise."""
 
     def listen(self) -> MemoryObjectReceiveStream[ApprovalRequest]:

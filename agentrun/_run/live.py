@@ -40,13 +40,14 @@ class LiveRun:
         """The state of the run, as it is written."""
         self._scope = scope
         self._sink = sink
-        self.desk = run.desk = ApprovalDesk()
+        self.desk: ApprovalDesk = ApprovalDesk()
+        run.desk = self.desk
         self._done = anyio.Event()
         self._error: BaseException | None = None
         self._reader: int | None = None
-        self.started = False
+        self.started: bool = False
         """Whether somebody hosts the run, or it was cancelled before anybody did."""
-        self.delivered = False
+        self.delivered: bool = False
         """Whether the error, if there is one, was raised to somebody."""
         self.alone: Callable[[Callable[[], None]], None] | None = None
         """Set once the run is hosted by a root task: has its loop call a function, from any thread."""

@@ -14,13 +14,14 @@ The diagram in the docs is generated from `TABLE`.
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 
 class _Word(enum.Enum):
     """A word of the table; hashed by identity, since an enum hashes its name anew at every look-up."""
 
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:  # the same to checkers, which would have it annotated
+        __hash__ = object.__hash__
 
 
 class State(_Word):
@@ -136,7 +137,7 @@ class Machine:
     __slots__ = ("state",)
 
     def __init__(self) -> None:
-        self.state = State.IDLE
+        self.state: State = State.IDLE
 
     def feed(self, event: Event) -> Decision:
         """Return what to do after `event`, and move on.

@@ -23,7 +23,7 @@ class RunScope:
     __slots__ = ("_boundary", "_is_first", "hard")
 
     def __init__(self) -> None:
-        self.hard = anyio.CancelScope()
+        self.hard: anyio.CancelScope = anyio.CancelScope()
         self._boundary = anyio.CancelScope()
         self._is_first = True
 

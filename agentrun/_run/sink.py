@@ -88,7 +88,7 @@ class StreamSink:
         self._send: MemoryObjectSendStream[StreamEvent]
         self._send, events = anyio.create_memory_object_stream["StreamEvent"](buffer)
         weakref.finalize(self, self._send.close).atexit = False  # for a run that is never started
-        self.consumer = Consumer(events)
+        self.consumer: Consumer = Consumer(events)
         self._held: list[StreamEvent] | None = None
 
     async def raw(self, data: TResponseStreamEvent) -> None:
@@ -161,9 +161,9 @@ class Consumer:
         weakref.finalize(self, events.close).atexit = False
         self._idle: anyio.Event | None = None
         self._arrival: anyio.Event | None = None
-        self.reading = False
+        self.reading: bool = False
         """Whether somebody has asked for an event and not left since."""
-        self.waits_with_nothing_left = False
+        self.waits_with_nothing_left: bool = False
         """Whether the reader waits for an event and none is on its way.
 
         Invariant: waits_with_nothing_left implies reading.
@@ -171,7 +171,7 @@ class Consumer:
         self.cut = False
         """Whether the reader cancelled the run: it gets no further event."""
         self._drains: list[anyio.CancelScope] = []
-        self.closed = False
+        self.closed: bool = False
         """Whether the receive side is closed."""
 
     def receive_nowait(self) -> StreamEvent | None:

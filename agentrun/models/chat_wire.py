@@ -128,11 +128,11 @@ class ChatStream:
     def __init__(self, limits: Limits, request_id: str | None = None) -> None:
         self._limits = limits
         self._request_id = request_id
-        self.finished = False
+        self.finished: bool = False
         """Whether the model gave its finish reason: the reply is whole, its usage may follow."""
-        self.completed = False
+        self.completed: bool = False
         """Whether `response.completed` was made; nothing that follows is read."""
-        self.response = Response(status="in_progress")
+        self.response: Response = Response(status="in_progress")
         self.raw_usage: Json | None = None
         self._started = False
         self._sequence = -1

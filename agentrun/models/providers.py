@@ -227,7 +227,7 @@ class MultiProvider(ModelProvider):
             if mode not in known:
                 raise UserError(f"{name} must be one of {', '.join(map(repr, known))}, got {mode!r}")
         self.provider_map = provider_map
-        self.openai_provider = OpenAIProvider(
+        self.openai_provider: OpenAIProvider = OpenAIProvider(
             api_key=openai_api_key,
             base_url=openai_base_url,
             websocket_base_url=openai_websocket_base_url,

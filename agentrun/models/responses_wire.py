@@ -243,7 +243,7 @@ class ResponsesStream:
     def __init__(self, limits: Limits, request_id: str | None = None) -> None:
         self._limits = limits
         self._request_id = request_id
-        self.completed = False
+        self.completed: bool = False
         """Whether the reply is whole; nothing that follows it is read."""
 
     def events(self, received: Iterable[tuple[str, str]]) -> tuple[list[TResponseStreamEvent], AgentsException | None]:
