@@ -82,7 +82,7 @@ NAMED: dict[str, tuple[Any, str]] = {
         "A cat sat.\nA cat sat on a mat.\n",
     ),
 }
-ARGUMENTS: dict[str, tuple[Any, ...]] = {"deadline": (0.5,)}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {"deadline": (1.5,)}
 
 
 def provider_for(replies: Any) -> LoopbackProvider:
