@@ -90,9 +90,14 @@ def nest_handoff_history(
     if history_mapper is not None:
         nested = history_mapper([*past, *_as_input(recent)])
     else:
-        nested = default_handoff_history_mapper(past) if past else []
+        nested, to_fold = [], past
         for is_message, items in _runs(recent):
-            nested.extend(items if is_message else default_handoff_history_mapper(items))
+            if not is_message:
+                to_fold = [*to_fold, *items]
+                continue
+            nested += [*(default_handoff_history_mapper(to_fold) if to_fold else ()), *items]
+            to_fold = []
+        nested += default_handoff_history_mapper(to_fold) if to_fold else []
     return handoff_input_data.clone(input_history=tuple(nested), pre_handoff_items=(), input_items=())
 
 
