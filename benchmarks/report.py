@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 import statistics
 from typing import TypeAlias
@@ -42,8 +43,12 @@ def compared(row: Row, samples: Samples, label: str = "agentrun") -> float | Non
         return _value(row, samples, label)
     # On trio the floor is the floor on trio; a peer has no other backend.
     other = row.against + " (trio)" if row.against == FLOOR and label.endswith("(trio)") else row.against
+    return _ratio(row, samples, label, other)
+
+
+def _ratio(row: Row, samples: Samples, label: str, other: str) -> float | None:
     pairs = zip(_found(row, samples, label), _found(row, samples, other), strict=False)
-    ratios = [own / peer for own, peer in pairs if peer]
+    ratios = [own / theirs for own, theirs in pairs if theirs]
     return statistics.median(ratios) if ratios else None
 
 
@@ -56,7 +61,8 @@ def allowed(row: Row, label: str = "agentrun") -> float | None:
 
 def markdown(rows: list[Row], samples: Samples, labels: list[str], failures: dict[str, dict[str, str]]) -> str:
     """Return the table: a column for each contestant, then what agentrun came to and the goal."""
-    head = ["work", *labels, "ratio", "ratio on trio", "goal"]
+    before = [label for label in labels if label.startswith("agentrun at ")]
+    head = ["work", *labels, *(f"ratio to {label}" for label in before), "ratio", "ratio on trio", "goal"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in rows:
         if row.measurement not in samples:
@@ -64,6 +70,10 @@ def markdown(rows: list[Row], samples: Samples, labels: list[str], failures: dic
         cells = [
             "failed" if label in failures.get(row.measurement, {}) else _shown(_value(row, samples, label))
             for label in labels
+        ]
+        cells += [
+            _shown(_ratio(row, samples, "agentrun (trio)" if label.endswith("(trio)") else "agentrun", label))
+            for label in before
         ]
         verdicts: list[str] = []
         for label in OURS:
@@ -91,13 +101,10 @@ def summary(rows: list[Row], samples: Samples) -> str:
 
 def plot(rows: list[Row], samples: Samples, labels: list[str], path: pathlib.Path) -> None:
     """Draw each row as bars relative to agentrun, on a log scale; does nothing without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError:
+    if importlib.util.find_spec("matplotlib") is None:
         return
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
+    importlib.import_module("matplotlib").use("agg")
+    pyplot = importlib.import_module("matplotlib.pyplot")
     shown = [row for row in rows if row.is_time and _value(row, samples, "agentrun")]
     if not shown:
         return

@@ -63,3 +63,11 @@ def test_a_missed_goal_is_named_and_trio_is_allowed_half_as_much_again() -> None
         }
     }
     assert summary([row], samples) == "missed: agentrun: a turn: 0.6, goal 0.5"
+
+
+def test_another_commit_gets_a_column_of_its_own_and_a_ratio() -> None:
+    row = Row("run", "cpu_us", "a turn")
+    samples = {"run": {"agentrun": {"cpu_us": [6.0, 8.0]}, "agentrun at v1": {"cpu_us": [3.0, 16.0]}}}
+    table = markdown([row], samples, ["agentrun", "agentrun at v1"], {})
+    assert "ratio to agentrun at v1" in table
+    assert "| 7 | 9.5 | 1.25 |" in table
