@@ -118,10 +118,10 @@ def test_a_summary_is_unfolded_and_numbered_anew_at_the_next_handoff() -> None:
     twice = nest_handoff_history(
         once.clone(pre_handoff_items=call_and_output(call_id="call_2"), new_items=handoff_items(), input_items=None)
     )
-    past, _ = items_of(twice)
+    (past,) = items_of(twice)
     lines = lines_of(past)
     assert lines[0] == "1. user: my invoice is wrong"
-    assert [line.split(". ")[0] for line in lines] == [str(number) for number in range(1, 10)]
+    assert [line.split(". ")[0] for line in lines] == [str(number) for number in range(1, 12)]
     assert not any("CONVERSATION HISTORY" in line for line in lines)
 
 
