@@ -88,6 +88,7 @@ async def test_tools_and_handoffs_are_shown_as_lines(typed: Typist, capsys: pyte
     assert [tool.name for tool in model.last_call.tools] == ["add"]  # the conversation stays with B
 
 
+@pytest.mark.real_clock  # a signal takes its own time, and a virtual clock would jump past it
 @pytest.mark.parametrize("stream", [True, False])
 async def test_ctrl_c_stops_the_answer_and_not_the_loop(
     typed: Typist, capsys: pytest.CaptureFixture[str], stream: bool
