@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
 import anyio.from_thread
+import anyio.to_thread
 
 from agentrun._agent_base import AgentBase
 from agentrun._config import RunConfig, RunErrorHandlers
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 Backend = Literal["asyncio", "trio"]
 
 _NULL_SINK = NullSink()
+
+_LOOK_SECONDS = 0.05
+"""How often a worker thread that waits for a loop of its own looks whether it was cancelled; bounds an interrupt."""
 
 
 class Runner:
@@ -170,8 +174,12 @@ class Runner:
             anyio.current_time()
         except anyio.NoEventLoopError:
             return anyio.run(run, backend=backend)
-        with anyio.from_thread.start_blocking_portal(backend) as portal:
-            return portal.call(run)
+        if backend == "asyncio":
+            with anyio.from_thread.start_blocking_portal(backend) as portal:
+                return portal.call(run)
+        # A thread that runs a Trio loop may not call into another one, so that a worker thread does it.
+        with anyio.from_thread.start_blocking_portal("asyncio") as portal:
+            return portal.call(anyio.to_thread.run_sync, lambda: _run_in_portal(run, backend))
 
     @classmethod
     def run_streamed(
@@ -246,6 +254,19 @@ class Runner:
         return RunResultStreaming(live)
 
 
+def _run_in_portal(run: Callable[[], Awaitable[RunResult]], backend: Backend) -> RunResult:
+    """Run `run` on a loop of its own, from a worker thread; when the worker's own task is cancelled, so is the run."""
+    with anyio.from_thread.start_blocking_portal(backend) as portal:
+        done = portal.start_task_soon(run)
+        while True:
+            try:
+                return done.result(_LOOK_SECONDS)
+            except TimeoutError:
+                if done.done():  # the run's own error
+                    raise
+            anyio.from_thread.check_cancelled()
+
+
 def _check_backend(backend: str) -> None:
     if backend not in ("asyncio", "trio"):
         raise UserError(f"backend is {backend!r}, expected 'asyncio' or 'trio'; pass one of the two")
@@ -307,7 +328,9 @@ def _make_run(
     if config.reasoning_item_id_policy is not None:
         state.reasoning_item_id_policy = config.reasoning_item_id_policy
     _check_server_managed(state, agent, config, session)
-    return Run(RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(cast("RunHooks[Any] | None", hooks)))
+    return Run(
+        RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(cast("RunHooks[Any] | None", hooks))
+    )
 
 
 def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:
