@@ -37,9 +37,19 @@ def test_an_agent_takes_its_fields_in_the_documented_order() -> None:
     settings = ModelSettings(temperature=0.5)
     agent = Agent[int]("a", "described", [look], [], {}, "be good", None, [], "gpt", settings, [], [], int)
     assert (agent.name, agent.handoff_description, agent.tools) == ("a", "described", [look])
-    assert (agent.instructions, agent.model, agent.model_settings, agent.output_type) == ("be good", "gpt", settings, int)
+    assert (agent.instructions, agent.model, agent.model_settings, agent.output_type) == (
+        "be good",
+        "gpt",
+        settings,
+        int,
+    )
     plain = Agent(name="a")
-    assert (plain.tools, plain.handoffs, plain.tool_use_behavior, plain.reset_tool_choice) == ([], [], "run_llm_again", True)
+    assert (plain.tools, plain.handoffs, plain.tool_use_behavior, plain.reset_tool_choice) == (
+        [],
+        [],
+        "run_llm_again",
+        True,
+    )
 
 
 @covers("AG-2")

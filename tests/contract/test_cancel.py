@@ -16,10 +16,10 @@ from agentrun import (
     RunHooks,
     Runner,
     Timeouts,
+    Usage,
     function_tool,
     input_guardrail,
 )
-from agentrun import Usage
 from agentrun.testing import Gate, ModelStep, ScriptedModel, function_call, hang, no_leaks
 
 covers = pytest.mark.covers

@@ -123,7 +123,9 @@ async def test_tripwires_are_caught_and_explained() -> None:
         context: RunContextWrapper[None], agent: Agent[Any], given: str | list[TResponseInputItem]
     ) -> GuardrailFunctionOutput:
         result = await Runner.run(checker, given, context=context.context)
-        return GuardrailFunctionOutput(output_info=result.final_output, tripwire_triggered=result.final_output == "maths")
+        return GuardrailFunctionOutput(
+            output_info=result.final_output, tripwire_triggered=result.final_output == "maths"
+        )
 
     @output_guardrail
     async def rude(context: RunContextWrapper[Any], agent: Agent[Any], output: str) -> GuardrailFunctionOutput:

@@ -114,7 +114,9 @@ async def test_a_handlers_answer_is_checked(run: Any) -> None:
 async def test_refusal_and_invalid_output_handlers_end_the_same_turn(run: Any) -> None:
     model = ScriptedModel([[refusal("I will not")]])
     agent = Agent(name="a", model=model)
-    result = await run(agent, max_turns=1, error_handlers={"model_refusal": lambda data: f"sorry: {data.error.refusal}"})
+    result = await run(
+        agent, max_turns=1, error_handlers={"model_refusal": lambda data: f"sorry: {data.error.refusal}"}
+    )
     assert result.final_output == "sorry: I will not"
     assert len(model.calls) == 1
     assert result.items == ["message_output_item", "message_output_item"]
@@ -127,7 +129,9 @@ async def test_refusal_and_invalid_output_handlers_end_the_same_turn(run: Any) -
     result = await run(agent, max_turns=1, error_handlers={"invalid_final_output": lambda data: [2]})
     assert result.final_output == [2]
     with pytest.raises(ModelBehaviorError):
-        await run(agent.clone(model=ScriptedModel(["no json"])), error_handlers={"invalid_final_output": lambda d: None})
+        await run(
+            agent.clone(model=ScriptedModel(["no json"])), error_handlers={"invalid_final_output": lambda d: None}
+        )
 
 
 @covers("ER-1", "ER-2")

@@ -21,8 +21,8 @@ from agentrun import (
     StopAtTools,
     ToolContext,
     ToolExecutionConfig,
-    ToolTimeoutError,
     ToolsToFinalOutputResult,
+    ToolTimeoutError,
     UserError,
     function_tool,
 )

@@ -12,10 +12,12 @@ import pytest
 from agentrun import (
     Agent,
     AgentHooks,
+    GuardrailFunctionOutput,
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelInputData,
     ModelRefusalError,
+    ModelRetryAdvice,
     ModelSettings,
     RunConfig,
     RunHooks,
@@ -25,7 +27,6 @@ from agentrun import (
     handoff,
     input_guardrail,
 )
-from agentrun import GuardrailFunctionOutput, ModelRetryAdvice
 from agentrun.testing import ModelStep, ScriptedModel, assistant_message, function_call, reasoning, refusal
 
 covers = pytest.mark.covers
@@ -266,7 +267,12 @@ async def test_the_answer_is_all_text_of_the_last_message(run: Any) -> None:
 
 @covers("S-6")
 async def test_a_reply_of_hosted_calls_alone_asks_the_model_again(run: Any) -> None:
-    searched = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search", "query": "q"}}
+    searched = {
+        "type": "web_search_call",
+        "id": "ws",
+        "status": "completed",
+        "action": {"type": "search", "query": "q"},
+    }
     model = ScriptedModel([[searched], "done"])
     result = await run(Agent(name="a", model=model))
     assert result.final_output == "done"
@@ -384,7 +390,9 @@ def test_run_sync_runs_without_a_loop_on_either_backend(backend: Any) -> None:
     result = Runner.run_sync(agent, "hi", backend=backend, max_turns=2)
     assert result.final_output == "done"
     with pytest.raises(MaxTurnsExceeded):
-        Runner.run_sync(Agent(name="a", model=ScriptedModel([[call()]]), tools=[look]), "hi", max_turns=1, backend=backend)
+        Runner.run_sync(
+            Agent(name="a", model=ScriptedModel([[call()]]), tools=[look]), "hi", max_turns=1, backend=backend
+        )
     gc.collect()
 
 
