@@ -338,7 +338,7 @@ class Agent(AgentBase[TContext]):
                 raise UserError(f"agent {self.name!r}: output_type cannot be used: {exc}") from exc
         return self._schema[1]
 
-    def as_tool(  # noqa: PLR0917 - the documented width
+    def as_tool(
         self,
         tool_name: str | None,
         tool_description: str | None,

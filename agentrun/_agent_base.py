@@ -157,8 +157,8 @@ class AgentBase(Generic[TContext]):
             return []
         if find_spec("agentrun.mcp") is None:
             raise UserError(
-                f"agent {self.name!r} has {len(self.mcp_servers)} MCP servers, but this version of agentrun cannot use any;"
-                " give mcp_servers=[] and bring the tools as function tools"
+                f"agent {self.name!r} has {len(self.mcp_servers)} MCP servers, but this version of agentrun can "
+                "use none; give mcp_servers=[] and bring the tools as function tools"
             )
         support = cast("_ServerSupport", import_module("agentrun.mcp"))
         return await support.server_tools(self, run_context)

@@ -64,7 +64,11 @@ class Approvals:
                 decision whatever the arguments are.
         """
         found = self.calls.get((tool_name, call_id))
-        if found is not None and arguments is not None and found.bound_to not in (None, fingerprint(tool_name, arguments)):
+        if (
+            found is not None
+            and arguments is not None
+            and found.bound_to not in (None, fingerprint(tool_name, arguments))
+        ):
             found = None
         return found or self.tools.get(tool_name)
 

@@ -189,7 +189,7 @@ class RunConfig:
     guardrail_gate: GuardrailGate = attrs.field(
         default="tools", validator=_one_of("tools", "output", "off"), kw_only=True
     )
-    """What waits for the parallel input guardrails: "tools" of turn 1, also the model's "output", or nothing ("off")."""
+    """What waits for the parallel input guardrails: "tools" of turn 1, the model's "output" too, or nothing ("off")."""
     timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, kw_only=True)
     """The deadlines of the run."""
     event_buffer: int = attrs.field(default=256, validator=_event_buffer, kw_only=True)

@@ -29,8 +29,8 @@ TContext = TypeVar("TContext", default=Any)
 class RunContextWrapper(Generic[TContext]):
     """The caller's context object together with what the run knows of itself.
 
-    One per run; the same `context` object is seen by every tool, hook, guardrail and instruction function of the run, and
-    is never sent to a model.
+    One per run; the same `context` object is seen by every tool, hook, guardrail and instruction function of the run,
+    and is never sent to a model.
 
     Source: context management.
     """
@@ -117,7 +117,7 @@ class AgentHookContext(RunContextWrapper[TContext]):
 
 @attrs.define(eq=False)
 class CallSignal:
-    """Tells the body of one tool call that it should stop. Written by the call, read by the tool, also from a thread."""
+    """Tells the body of one tool call that it should stop. Written by the call, read by the tool, from a thread too."""
 
     reason: str | None = None
     timed_out: bool = False
@@ -170,7 +170,8 @@ class ToolContext(RunContextWrapper[TContext]):
         """Return at once while the call is wanted; for sync tools, to be called now and then from the worker thread.
 
         Raises:
-            ToolCancelledError: the call was cancelled or ran out of time. Let it pass: nobody reads the output any more.
+            ToolCancelledError: the call was cancelled or ran out of time. Let it pass: nobody reads the output any
+            more.
         """
         if self.signal.reason is not None:
             raise ToolCancelledError(f"tool {self.tool_name!r} was told to stop: {self.signal.reason}")

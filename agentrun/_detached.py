@@ -26,8 +26,8 @@ def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) ->
         name: the name of the task.
 
     Returns:
-        A function that has the loop call a sync function soon. It may be called from any thread, also after the loop has
-        ended, when it does nothing.
+        A function that has the loop call a sync function soon. It may be called from any thread, also after the loop
+        has ended, when it does nothing.
     """
     context = contextvars.copy_context()
     trio: Any = sys.modules.get("trio")

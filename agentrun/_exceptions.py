@@ -22,8 +22,8 @@
      +- ToolOutputGuardrailTripwireTriggered
      +- MCPToolCancellationError
 
-Whatever leaves a run, also an exception of the user's own model or hook, carries `run_data`; `run_data(exc)` finds it in
-any chain or group.
+Whatever leaves a run, also an exception of the user's own model or hook, carries `run_data`; `run_data(exc)` finds it
+in any chain or group.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ class RunTimeoutError(AgentsException, TimeoutError):
     """How long it was."""
 
     def __init__(self, limit: Literal["run", "turn", "save"], seconds: float) -> None:
-        super().__init__(f"the {_LEVELS[limit]} ran past {seconds:g} s; raise Timeouts.{limit} or make the work shorter")
+        super().__init__(
+            f"the {_LEVELS[limit]} ran past {seconds:g} s; raise Timeouts.{limit} or make the work shorter"
+        )
         self.limit = limit
         self.seconds = seconds
 

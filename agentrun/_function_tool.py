@@ -27,8 +27,7 @@ from agentrun._tool_failure import (
 from agentrun._tool_output import MAX_OUTPUT_CHARACTERS, ToolOrigin, ToolOriginType
 
 if TYPE_CHECKING:
-    from agentrun._agent import Agent
-    from agentrun._agent import AgentBase
+    from agentrun._agent import Agent, AgentBase
     from agentrun._context import RunContextWrapper, ToolContext
     from agentrun._guardrail import ToolInputGuardrail, ToolOutputGuardrail
     from agentrun._settings import MaybeAwaitable

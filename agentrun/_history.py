@@ -16,7 +16,7 @@ OUTPUT_OF = {
     "local_shell_call_output": "local_shell_call",
     "apply_patch_call_output": "apply_patch_call",
 }
-"""The type of call each type of output answers; a call of one of these types needs an output before the next request."""
+"""The type of call each type of output answers; a call of these types needs an output before the next request."""
 
 NEEDS_OUTPUT = frozenset(OUTPUT_OF.values())
 """The types of call that have to be answered on this side."""
@@ -113,6 +113,6 @@ class History:
     def copy(self) -> History:
         """Return a history of its own that shares the items."""
         twin = History()
-        twin._items, twin._base = self._items.copy(), self._base  # noqa: SLF001 - another object of this class
-        twin._at, twin._open = self._at.copy(), self._open.copy()  # noqa: SLF001
+        twin._items, twin._base = self._items.copy(), self._base
+        twin._at, twin._open = self._at.copy(), self._open.copy()
         return twin

@@ -384,7 +384,7 @@ class ItemHelpers:
         return "".join(texts) or None
 
     @classmethod
-    def input_to_new_input_list(cls, input: str | list[TResponseInputItem]) -> list[TResponseInputItem]:  # noqa: A002
+    def input_to_new_input_list(cls, input: str | list[TResponseInputItem]) -> list[TResponseInputItem]:
         """Return `input` as a list of input items: a text becomes one user message, a list is copied deeply."""
         if isinstance(input, str):
             return [{"content": input, "role": "user"}]

@@ -176,7 +176,7 @@ def _decoded_float(digits: str) -> float:
     return _parse_float(digits)
 
 
-_decoder = json.JSONDecoder(parse_float=_decoded_float, parse_constant=lambda name: _refuse_constant(name))
+_decoder = json.JSONDecoder(parse_float=_decoded_float, parse_constant=lambda name: _refuse_constant(name))  # noqa: PLW0108 - defined below
 
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|([\[{])|([\]}])', re.DOTALL)
 

@@ -294,7 +294,8 @@ class EventStream:
                 await live.join()
             raise
         if self._finalizer is None and live.alone is not None:
-            # A loop that is left by `break` drops its iterator: the run is cancelled then, though nobody can wait for it.
+            # A loop that is left by `break` drops its iterator: the run is cancelled then, though nobody can wait for
+            # it.
             self._finalizer = weakref.finalize(self, _cancel_from_anywhere, live)
         if event is None:
             self._ended = True
@@ -318,7 +319,8 @@ def _cancel_from_anywhere(live: LiveRun) -> None:
 class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
     """A run whose events are read while it goes on.
 
-    Use it as ``async with Runner.run_streamed(...) as result:``; the block owns the run, and leaving it early cancels it.
+    Use it as ``async with Runner.run_streamed(...) as result:``; the block owns the run, and leaving it early cancels
+    it.
 
     Source: streaming, results.
     """
@@ -420,8 +422,8 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
     def stream_events(self) -> EventStream:
         """Return the events of the run, from here on, as an async iterator.
 
-        The first is always an `AgentUpdatedStreamEvent`. Iteration ends when the run has ended with all it started; what
-        the run failed with is raised after the events that were sent before it. After that it yields nothing.
+        The first is always an `AgentUpdatedStreamEvent`. Iteration ends when the run has ended with all it started;
+        what the run failed with is raised after the events that were sent before it. After that it yields nothing.
 
         Without `async with` and without `task_group=` the run starts at the first event, and is cancelled when this
         iterator is closed, cancelled or dropped.
@@ -433,9 +435,9 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
     def approvals(self) -> ApprovalRequests:
         """Return the calls that wait for a decision while the run goes on, as an async iterator.
 
-        From here on a call that needs approval waits in place, and its siblings work on, instead of pausing the run. Read it
-        beside the events, in a task of its own. `RunConfig.approval_timeout` bounds the wait. Calls of nested agents pause
-        the run all the same.
+        From here on a call that needs approval waits in place, and its siblings work on, instead of pausing the run.
+        Read it beside the events, in a task of its own. `RunConfig.approval_timeout` bounds the wait. Calls of nested
+        agents pause the run all the same.
 
         On cancel of the run nothing waits any longer, and the iterator ends.
 
@@ -490,8 +492,8 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
                 finally:
                     live.leave()
         except BaseExceptionGroup:
-            # The nursery wraps what the block itself raised; outside of the block nobody asked for a group. Of the run it
-            # holds only what has to end the program. Found by identity, for Trio makes copies of nested groups.
+            # The nursery wraps what the block itself raised; outside of the block nobody asked for a group. Of the run
+            # it holds only what has to end the program. Found by identity, for Trio makes copies of nested groups.
             if raised_in_block is None and not live.is_fatal:
                 raise
         finally:

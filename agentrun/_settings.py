@@ -228,7 +228,7 @@ class Timeouts:
 
 
 connect_limit: ContextVar[float | None] = ContextVar("agentrun_connect_limit", default=None)
-"""`Timeouts.connect` of the run around a request, for models that make connections; the shorter of two limits counts."""
+"""`Timeouts.connect` of the run around a request, for models that make connections; the shorter of two limits wins."""
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:

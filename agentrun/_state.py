@@ -233,7 +233,7 @@ class RunState(Generic[TContext]):
         self.origin = origin
         if self.pending is not None and origin.pending is not None:
             for call_id, nested in self.pending.nested.items():
-                nested._follow(origin.pending.nested[call_id])  # noqa: SLF001 - another object of this class
+                nested._follow(origin.pending.nested[call_id])
 
     def settle(self, outputs: Iterable[RunItem], done: Mapping[str, tuple[str, str]]) -> None:
         """Note the outputs of calls of the pending turn, here and in the states that this one was resumed from.
@@ -256,7 +256,8 @@ class RunState(Generic[TContext]):
             state.interruptions = [
                 item
                 for item in state.interruptions
-                if id(item) in nested or (item.agent is state.current_agent and item.call_id not in state.pending.outputs)
+                if id(item) in nested
+                or (item.agent is state.current_agent and item.call_id not in state.pending.outputs)
             ]
             state = state.origin
 
@@ -295,7 +296,7 @@ class RunState(Generic[TContext]):
             approval_item, always_reject=always_reject, rejection_message=rejection_message
         )
 
-    def add_input(self, input: str | list[TResponseInputItem]) -> None:  # noqa: A002 - the documented name
+    def add_input(self, input: str | list[TResponseInputItem]) -> None:
         """Add input to a paused or stopped run; it goes to the model with the next request.
 
         The input guardrails of the agent that works then, and those of the configuration, judge it first.
@@ -311,7 +312,8 @@ class RunState(Generic[TContext]):
             raise UserError(f"this run has used its {self.max_turns} turns, so that no model would see the input")
         if self.pending is not None and self._may_end_with(self.pending):
             raise UserError(
-                f"the calls this run waits for may end it (tool_use_behavior of agent {self.current_agent.name!r}), so that "
+                f"the calls this run waits for may end it (tool_use_behavior of agent {self.current_agent.name!r}), "
+                "so that "
                 "no model would see the input; start a new run with it afterwards"
             )
         self.pending_input = [*self.pending_input, *ItemHelpers.input_to_new_input_list(input)]
@@ -338,8 +340,8 @@ class RunState(Generic[TContext]):
         """Return the state as plain JSON data.
 
         Args:
-            context_serializer: makes a dict of the context object. Without one a mapping goes as it is, a data class as a
-                dict with a warning, anything else not at all, with a warning.
+            context_serializer: makes a dict of the context object. Without one a mapping goes as it is, a data class
+                as a dict with a warning, anything else not at all, with a warning.
             strict_context: raise instead of warning.
             include_tracing_api_key: kept for compatibility; a state holds no key.
 
@@ -404,7 +406,11 @@ class RunState(Generic[TContext]):
 
         return await state_from_json(
             (RunState, PendingTurn),
-            initial_agent, state_json, context_override, context_deserializer, strict_context=strict_context
+            initial_agent,
+            state_json,
+            context_override,
+            context_deserializer,
+            strict_context=strict_context,
         )
 
     @staticmethod

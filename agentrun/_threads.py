@@ -23,8 +23,8 @@ async def run_in_thread(
 ) -> _T:
     """Return `func(*args, **kwargs)`, run in a worker thread with the caller's context variables.
 
-    On cancel the thread is told through `context.check_cancelled()` and waited for, at most `Timeouts.cleanup` seconds. A
-    thread that is still busy then is abandoned, since no thread can be killed, and reported by name in the log.
+    On cancel the thread is told through `context.check_cancelled()` and waited for, at most `Timeouts.cleanup` seconds.
+    A thread that is still busy then is abandoned, since no thread can be killed, and reported by name in the log.
 
     Args:
         func: the function.

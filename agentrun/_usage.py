@@ -50,7 +50,7 @@ class RequestUsage:
     input_tokens_details: InputTokensDetails = attrs.field(default=None, converter=_input_details)
     output_tokens_details: OutputTokensDetails = attrs.field(default=None, converter=_output_details)
     partial: bool = False
-    """True for a request that was cut off. `output_tokens` is then the number of deltas that had arrived, a lower bound."""
+    """True for a request that was cut off. `output_tokens` is then the number of deltas that arrived, a lower bound."""
 
 
 @attrs.define(on_setattr=attrs.setters.NO_OP)

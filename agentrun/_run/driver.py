@@ -40,7 +40,7 @@ from agentrun._settings import connect_limit
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
-    from agentrun._guardrail import InputGuardrail, InputGuardrailResult
+    from agentrun._guardrail import InputGuardrail
     from agentrun._run.tools import Outcome
 
 
@@ -227,7 +227,8 @@ def _read_answer(run: Run) -> Event:
     Source: running agents, "The agent loop".
     """
     turn = run.turn
-    assert turn.plan is not None and turn.offer is not None
+    assert turn.plan is not None
+    assert turn.offer is not None
     message = turn.plan.message
     refusal = refusal_text(message)
     if refusal is not None:

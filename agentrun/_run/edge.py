@@ -1,15 +1,15 @@
 """Cancels a user's coroutine once, instead of at every checkpoint, and gives it time to clean up.
 
-AnyIO and Trio cancel by level: inside a cancelled scope every checkpoint raises, so a plain ``finally: await ...`` in a tool
-is cut off, and on asyncio a tool that swallows cancellation is thrown at until it ends. People write tools for the other
-kind, where a cancellation is raised once. So a call runs like this::
+AnyIO and Trio cancel by level: inside a cancelled scope every checkpoint raises, so a plain ``finally: await ...`` in a
+tool is cut off, and on asyncio a tool that swallows cancellation is thrown at until it ends. People write tools for the
+other kind, where a cancellation is raised once. So a call runs like this::
 
-    with CancelScope(shield=True) as call_scope:      # cancelled by the run, or by its deadline; nothing else reaches in
+    with CancelScope(shield=True) as call_scope:      # cancelled by the run or by its deadline, and by nothing else
         with CancelScope() as cleanup_scope:          # shields the cleanup from call_scope, until its own deadline
             await CancelledOnce(coroutine, ...)
 
-`CancelledOnce` sees the first cancellation of `call_scope` being thrown into the coroutine, and shields `cleanup_scope` in
-that very step: what the coroutine awaits from there on is no longer cancelled, until the cleanup's deadline.
+`CancelledOnce` sees the first cancellation of `call_scope` being thrown into the coroutine, and shields `cleanup_scope`
+in that very step: what the coroutine awaits from there on is no longer cancelled, until the cleanup's deadline.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def leaves(exc: BaseException) -> Iterator[BaseException]:
 def one_exception(run_data: Callable[[], RunErrorDetails], order: Callable[[BaseException], int]) -> Generator[None]:
     """Let one exception out of the block, with `run_data` on it.
 
-    Of several the best ranked leaves, and of equals the first in `order`; the others hang on it as its cause. A group of
-    nothing but cancellations leaves as it is: an outer scope owns it.
+    Of several the best ranked leaves, and of equals the first in `order`; the others hang on it as its cause. A group
+    of nothing but cancellations leaves as it is: an outer scope owns it.
 
     Args:
         run_data: makes what the exception carries.

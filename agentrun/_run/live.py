@@ -52,7 +52,6 @@ class LiveRun:
         self.alone: Callable[[Callable[[], None]], None] | None = None
         """Set once the run is hosted by a root task: has its loop call a function, from any thread."""
 
-
     @property
     def is_complete(self) -> bool:
         """Whether the run has ended, in whatever way."""

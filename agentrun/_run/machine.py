@@ -1,7 +1,7 @@
 """What a run does next: a table from (state, event) to decision, without I/O.
 
-A run is in one `State`. The driver performs a `Decision` and reports what came of it as an `Event`; the table below says
-what to do then. Two rules hold:
+A run is in one `State`. The driver performs a `Decision` and reports what came of it as an `Event`; the table below
+says what to do then. Two rules hold:
 
 * every transition a run can make stands in `TABLE`; a pair that is not there is a bug and raises;
 * nothing in here knows what performing means. The driver knows nothing but how to perform.

@@ -40,7 +40,7 @@ DEFAULT_MAX_RETRIES = 2
 """How often a failed call is tried again where nobody set anything, and only where that is surely safe."""
 
 DRAIN_SECONDS = 1.0
-"""How long a stream may go on after its terminal event; protects a finished reply from a connection that does not end."""
+"""How long a stream may go on after its terminal event; protects a finished reply from a connection without an end."""
 
 CLOSE_SECONDS = 2.0
 """How long closing a model's stream may take; protects a cancel from a model that hangs in its cleanup."""
@@ -311,13 +311,14 @@ class Attempt:
         response.output = whole_items(response.output)
         return response
 
-    async def stream(self) -> ModelResponse:
+    async def stream(self) -> ModelResponse:  # noqa: C901, PLR0912 - once per delta: a call costs more than a branch
         """Return the reply of a streamed call; every event has gone to the sink."""
         request = self._request
         events = request.model.stream_response(*request.positional(), **request.keywords())
         now = anyio.current_time()
         self._ends_at = now + _seconds(self._total)
         final: ModelResponse | None = None
+        broken: Any = None
         ended = False
         limit: ModelLimitName = "first_event"
         sink, idle = self._run.sink, _seconds(self._idle)
@@ -332,7 +333,10 @@ class Attempt:
                     if not sink.send_raw_nowait(event):
                         await self._send_slowly(event, scope)
                     if event.type in _TERMINAL:
-                        final = self._reply_of(event)
+                        if event.type == "response.completed":
+                            final = self._reply_of(event)
+                        else:
+                            broken = event  # the model knows best what is wrong, and raises it next
                         scope.deadline = anyio.current_time() + DRAIN_SECONDS
                 ended = True
             except anyio.get_cancelled_exc_class():
@@ -348,6 +352,8 @@ class Attempt:
                     await _close(events)
         if final is not None:
             return final
+        if broken is not None:
+            raise ModelBehaviorError(f"the model's stream ended with {broken.type}{_reason(_response_of(broken))}")
         if ended:
             raise ModelBehaviorError("Model did not produce a final response!")
         if anyio.current_time() >= self._ends_at:
@@ -375,16 +381,9 @@ class Attempt:
         """Return the reply that a terminal event holds.
 
         Raises:
-            ModelBehaviorError: it holds none, or says that the reply failed or is incomplete.
+            ModelBehaviorError: it holds none.
         """
-        response = event.response
-        if not isinstance(response, Response):
-            try:
-                response = structure_response(_dumped(response))
-            except WireError as exc:
-                raise ModelBehaviorError(f"the model's stream ended with something that is no response: {exc}") from exc
-        if event.type != "response.completed":
-            raise ModelBehaviorError(f"the model's stream ended with {event.type}{_reason(response)}")
+        response = _response_of(event)
         return ModelResponse(
             output=whole_items(response.output),
             usage=Usage.from_wire(response.usage),
@@ -412,6 +411,21 @@ async def _close(events: AsyncIterator[Any]) -> None:
         await close()
     if cleanup.cancelled_caught:
         log.warning("a model's stream did not close within %s s", CLOSE_SECONDS)
+
+
+def _response_of(event: Any) -> Response:
+    """Return the response in a terminal event, in our own class.
+
+    Raises:
+        ModelBehaviorError: it holds none.
+    """
+    response = event.response
+    if isinstance(response, Response):
+        return response
+    try:
+        return structure_response(_dumped(response))
+    except WireError as exc:
+        raise ModelBehaviorError(f"the model's stream ended with something that is no response: {exc}") from exc
 
 
 def _reason(response: Response) -> str:

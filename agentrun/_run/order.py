@@ -10,8 +10,8 @@ import anyio
 class Slots:
     """Bounds how many siblings run at once; those that wait go on in the order they came.
 
-    Unlike a capacity limiter it wakes one at a time, and taking a free slot is no checkpoint: what two tasks do next would
-    happen in any order on Trio.
+    Unlike a capacity limiter it wakes one at a time, and taking a free slot is no checkpoint: what two tasks do next
+    would happen in any order on Trio.
     """
 
     __slots__ = ("_free", "_waiting", "_waking")

@@ -194,7 +194,8 @@ def _plan_call(
         return
     if known is not None:
         raise ModelBehaviorError(
-            f"the model used call id {shown(raw.call_id)} for two different calls, of {shown(known[0])} and {shown(raw.name)}"
+            f"the model used call id {shown(raw.call_id)} for two different calls, "
+            f"of {shown(known[0])} and {shown(raw.name)}"
         )
     seen[raw.call_id] = asked
     handoff = handoffs.get(raw.name)

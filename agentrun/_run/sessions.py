@@ -1,8 +1,8 @@
 """Reads and writes the session of a run: whole turns, in one write that a cancel cannot cut in half.
 
-A session is read once, before the first turn. The run's input is written when the first turn begins, each turn when it is
-over: its calls together with their outputs. So whatever cancels a run, what is stored is a conversation that a provider
-accepts.
+A session is read once, before the first turn. The run's input is written when the first turn begins, each turn when it
+is over: its calls together with their outputs. So whatever cancels a run, what is stored is a conversation that a
+provider accepts.
 """
 
 from __future__ import annotations

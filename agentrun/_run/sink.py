@@ -1,8 +1,8 @@
 """Where a run's events go: nowhere, or into a bounded memory object stream. The only writer of events.
 
-The stream's ends have one owner each: the sink holds the send side and closing it is the only end marker; the `Consumer`
-holds the receive side. Both try without waiting first and wait only on `WouldBlock`: a hop costs then a tenth of what
-two awaiting ends cost, and the bound still slows the model down for a slow consumer.
+The stream's ends have one owner each: the sink holds the send side and closing it is the only end marker; the
+`Consumer` holds the receive side. Both try without waiting first and wait only on `WouldBlock`: a hop costs then a
+tenth of what two awaiting ends cost, and the bound still slows the model down for a slow consumer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Siblings: the function calls of a reply, each a task of its own that sends its outcome over a memory object stream."""
+"""Siblings: the function calls of a reply, each a task that sends its outcome over a memory object stream."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ class Call:
             self._scope.cancel("the run is being stopped")
 
     async def is_settled_without_running(self) -> bool:
-        """Answer an unknown name, a refused call, or one that waits for a decision; return whether one of them it was."""
+        """Answer an unknown name, a refused call, or one that waits for a decision; return whether it was any."""
         run, raw = self._run, self._planned.raw
         if self._continue_nested():
             return False
@@ -469,7 +469,8 @@ class Call:
                 if not self._stopped:
                     raise
                 log.warning("tool %s failed while it was being stopped", self.name, exc_info=True)
-        # Not `cancelled_caught`: on asyncio the cancellation that began the cleanup keeps this scope from catching its own.
+        # Not `cancelled_caught`: on asyncio the cancellation that began the cleanup keeps this scope from catching its
+        # own.
         if self._cleaning and cleanup.cancel_called:
             self.context.signal.report(
                 f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"

@@ -53,7 +53,7 @@ class Model(abc.ABC):
     async def get_response(
         self,
         system_instructions: str | None,
-        input: str | list[TResponseInputItem],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem],
         model_settings: ModelSettings,
         tools: list[Tool],
         output_schema: AgentOutputSchemaBase | None,
@@ -89,7 +89,7 @@ class Model(abc.ABC):
     def stream_response(
         self,
         system_instructions: str | None,
-        input: str | list[TResponseInputItem],  # noqa: A002 - the documented name
+        input: str | list[TResponseInputItem],
         model_settings: ModelSettings,
         tools: list[Tool],
         output_schema: AgentOutputSchemaBase | None,
@@ -110,7 +110,7 @@ class Model(abc.ABC):
             ModelBehaviorError: the stream is not one a run can act on.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - a model that holds nothing need not say so
         """Release what the model holds for the running event loop. Safe to call twice; does nothing here."""
 
     def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
@@ -132,5 +132,5 @@ class ModelProvider(abc.ABC):
             UserError: the provider knows no such model, or has no key for it.
         """
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 - a provider that holds nothing need not say so
         """Release what the provider holds for the running event loop. Safe to call twice; does nothing here."""

@@ -1,11 +1,12 @@
 """Cancels a scenario at its first checkpoint, then at its second, and so on, until it gets through.
 
 What counts as a checkpoint: every time any task of the event loop gives up control. Trio tells an instrument, and an
-asyncio loop schedules each step of a task through `call_soon`, which a loop may override; so the cut falls between any two
-steps of any task, those of the run's nursery included, and needs no help from the code under test.
+asyncio loop schedules each step of a task through `call_soon`, which a loop may override; so the cut falls between any
+two steps of any task, those of the run's nursery included, and needs no help from the code under test.
 
-Each case has an event loop of its own on virtual time. Asyncio runs a case the same way each time, up to the cut. Trio shuffles
-tasks that are ready at the same moment, on purpose, so there a case is told by the task it cut and not by its number alone.
+Each case has an event loop of its own on virtual time. Asyncio runs a case the same way each time, up to the cut. Trio
+shuffles tasks that are ready at the same moment, on purpose, so there a case is told by the task it cut and not by its
+number alone.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ _STEPS_LIMIT = 100_000
 class CancelCase:
     """One performance of a scenario, cancelled at one checkpoint; the scenario gets it, and so does who asked for it.
 
-    The scenario tells what is to be watched: its models, its streamed result, the bodies of its tools. Everything else is
-    seen from outside.
+    The scenario tells what is to be watched: its models, its streamed result, the bodies of its tools. Everything else
+    is seen from outside.
     """
 
     backend: Backend
@@ -74,11 +75,11 @@ class CancelCase:
     follow_up: Callable[[], Awaitable[object]] | None = attrs.field(default=None, init=False)
     """Set by the scenario: something that has to succeed after it, whatever became of it."""
     settle_seconds: float = attrs.field(default=0.0, init=False)
-    """Set by the scenario: how long after its end what it left behind may still be ending. A bare loop over events that is
-    left in its body cannot wait for its run; everything else can."""
+    """Set by the scenario: how long after its end what it left behind may still be ending. A bare loop over events that
+    is left in its body cannot wait for its run; everything else can."""
     told_late: bool = attrs.field(default=False, init=False)
-    """Set by the scenario where a run is not in the scope that is cancelled, as in a bare loop: it learns of the cancel a
-    step later, and in that step the body of a tool may begin."""
+    """Set by the scenario where a run is not in the scope that is cancelled, as in a bare loop: it learns of the cancel
+    a step later, and in that step the body of a tool may begin."""
     faults: list[str] = attrs.field(factory=list[Any], init=False)
     """The rules that were broken; empty is good."""
     _counted: list[CountsStreams] = attrs.field(factory=list[Any], init=False)
@@ -126,7 +127,9 @@ class CancelCase:
         if self.faults:
             where = f"after step {self.step}, in {self.cut_at}" if self.cut else "without a cut"
             faults = "; ".join(self.faults)
-            raise AssertionError(f"{self.how} on {self.backend} {where}: {faults}\njournal: {self.journal}") from self.error
+            raise AssertionError(
+                f"{self.how} on {self.backend} {where}: {faults}\njournal: {self.journal}"
+            ) from self.error
 
     def count(self, task: str) -> None:
         """Count a step of `task`; called by the event loop after each."""
@@ -224,7 +227,7 @@ class CancelCase:
 
 
 def unpaired(items: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what a provider would refuse in `items`: calls without exactly one output, outputs without a call before."""
+    """Return what a provider would refuse in `items`: calls without exactly one output, outputs without a call."""
     calls: dict[tuple[Any, Any], int] = {}
     faults: list[str] = []
     for item in items:
@@ -265,10 +268,10 @@ def cancel_everywhere(
         for case in cancel_everywhere(scenario, backend="trio", how="immediate"):
             case.check()
 
-    Checked of each case: no task, stream or async generator is left; every watched stream is closed; every body that began
-    has ended, and none began after a hard cancel; nothing happens afterwards; no error and no cancellation comes out of the
-    scope that was cancelled; every call in `new_items` and in every request has exactly one output; the `follow_up`
-    succeeds. Not to be used inside a running event loop: each case has one of its own.
+    Checked of each case: no task, stream or async generator is left; every watched stream is closed; every body that
+    began has ended, and none began after a hard cancel; nothing happens afterwards; no error and no cancellation comes
+    out of the scope that was cancelled; every call in `new_items` and in every request has exactly one output; the
+    `follow_up` succeeds. Not to be used inside a running event loop: each case has one of its own.
 
     Args:
         scenario: an async function of the case. It makes everything anew, as each case is a run of its own.
@@ -336,9 +339,7 @@ class _CountingLoop(AutojumpLoop):
         self._case = case
         super().__init__()
 
-    def call_soon(
-        self, callback: Callable[[*Ts], object], *args: *Ts, context: Any = None
-    ) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Any = None) -> asyncio.Handle:
         """As the base class does, and count when it has run."""
 
         def run() -> None:
