@@ -1,7 +1,7 @@
 """RunState as JSON and back: data with a schema version, agents by name, every value checked where it is read.
 
-What is read may come from anywhere. So nothing of it is looked up as an attribute or import, sizes and depth are checked
-before anything else, and whatever does not fit is a `UserError` with the path in the JSON.
+What is read may come from anywhere. So nothing of it is looked up as an attribute or import, sizes and depth are
+checked before anything else, and whatever does not fit is a `UserError` with the path in the JSON.
 """
 
 from __future__ import annotations
@@ -34,9 +34,13 @@ from agentrun._guardrail import (
 )
 from agentrun._history import History
 from agentrun._items import (
+    CompactionItem,
     HandoffCallItem,
     HandoffOutputItem,
     InputItem,
+    MCPApprovalRequestItem,
+    MCPApprovalResponseItem,
+    MCPListToolsItem,
     MessageOutputItem,
     ModelResponse,
     ReasoningItem,
@@ -44,16 +48,10 @@ from agentrun._items import (
     ToolApprovalItem,
     ToolCallItem,
     ToolCallOutputItem,
-    to_input,
-)
-from agentrun._items import (
-    CompactionItem,
-    MCPApprovalRequestItem,
-    MCPApprovalResponseItem,
-    MCPListToolsItem,
     ToolSearchCallItem,
     ToolSearchOutputItem,
     UnknownItem,
+    to_input,
 )
 from agentrun._responses import InputTokensDetails, OutputTokensDetails
 from agentrun._tool_output import ToolOrigin, ToolOriginType
@@ -379,7 +377,7 @@ def _tool_verdict_to_json(output: ToolGuardrailFunctionOutput) -> Json:
 
 def _json_or_text(value: Any) -> Json:
     """Return `value` if it is JSON, the dict of a data class, or its text: what is only shown may come back as text."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, str | bool):
         return value
     try:
         data = _data_class_to_json(value)
@@ -393,24 +391,28 @@ def _json_or_text(value: Any) -> Json:
 def _text(value: Any) -> str:
     try:
         return str(value)
-    except RecursionError:
-        return f"a {type(value).__name__} that is nested too deep to show"
+    except (RecursionError, ValueError):  # an int of thousands of digits has no text either
+        return f"a {type(value).__name__} too large to show"
 
 
 def to_text(found: dict[str, Json], key: bytes | str | None) -> str:
     """Return the JSON data as text, signed where there is a key.
 
     Raises:
-        UserError: the text is longer than `from_text` would read.
+        UserError: the text is longer than `from_text` would read, or a value in it has no JSON form.
     """
     secret = _secret(key)
-    text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
     try:
+        text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which no file or database takes: escape it
         text = json.dumps(found, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise UserError(f"this run state cannot be stored: it holds a value without JSON form: {exc}") from exc
     if len(text) > MAX_CHARACTERS:
-        raise UserError(f"this run state has {len(text)} characters, and at most {MAX_CHARACTERS} are read back; store it in parts")
+        raise UserError(
+            f"this run state has {len(text)} characters, and at most {MAX_CHARACTERS} are read back; store it in parts"
+        )
     return text if secret is None else f"{SIGNED}.{_signature(text, secret)}.{text}"
 
 
@@ -420,7 +422,9 @@ def _secret(key: bytes | str | None) -> bytes | None:
     if not isinstance(key, bytes | str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UserError(f"key is a {type(key).__name__}, expected bytes or a str")
     if not key:
-        raise UserError("key is empty, so that anybody could sign; pass a secret, or None for a state that is not signed")
+        raise UserError(
+            "key is empty, so that anybody could sign; pass a secret, or None for a state that is not signed"
+        )
     return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
 
 
@@ -526,7 +530,9 @@ def from_text(text: str, key: bytes | str | None) -> dict[str, Json]:
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UserError(f"a run state is read from a str, got a {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
-        raise UserError(f"this run state cannot be read: it has {len(text)} characters, at most {MAX_CHARACTERS} are read")
+        raise UserError(
+            f"this run state cannot be read: it has {len(text)} characters, at most {MAX_CHARACTERS} are read"
+        )
     secret = _secret(key)
     if text.startswith(SIGNED + "."):
         signature, _, text = text.removeprefix(SIGNED + ".").partition(".")
@@ -564,7 +570,8 @@ class _Reader:
         agent = self._agents.get(name)
         if agent is None:
             raise UserError(
-                f"this run state cannot be read: {at.path}.name is {name!r}, which is none of the agents reachable from "
+                f"this run state cannot be read: {at.path}.name is {name!r}, which is none of the agents reachable "
+                "from "
                 f"{self._root.name!r}: {sorted(self._agents)}; pass the agent the run was started with"
             )
         return agent
@@ -583,7 +590,7 @@ class _Reader:
         cls = kind.one_of(_ITEM_CLASSES)
         agent = self.agent(at.get("agent"))
         raw_at = at.get("raw_item")
-        raw: Any = raw_at.members()
+        raw: Any = _input_item(raw_at)
         if kind.value not in _PLAIN_RAW:
             try:
                 raw = structure_item(raw)
@@ -591,7 +598,11 @@ class _Reader:
                 raise UserError(f"this run state cannot be read: {raw_at.path}{exc.path[1:]}: {exc.reason}") from exc
         more: dict[str, Any] = {}
         if cls is ToolCallItem:
-            more = {"description": _text_of(at, "description"), "title": _text_of(at, "title"), "tool_origin": _origin(at)}
+            more = {
+                "description": _text_of(at, "description"),
+                "title": _text_of(at, "title"),
+                "tool_origin": _origin(at),
+            }
         elif cls is ToolCallOutputItem:
             data = at.find("custom_data")
             more = {
@@ -611,6 +622,7 @@ class _Reader:
                 "tool_namespace": _text_of(at, "tool_namespace"),
                 "tool_origin": _origin(at),
             }
+            raw_at.get("call_id" if raw_at.find("id") is None else "id").text()
         elif cls is InputItem:
             more = {"input_id": at.get("input_id").text()}
         item: RunItem = cls(agent=agent, raw_item=raw, **more)
@@ -638,7 +650,7 @@ class _Reader:
         )
         state = self._state_class(
             wrapper,
-            given.value if isinstance(given.value, str) else [one.members() for one in given.each()],
+            given.value if isinstance(given.value, str) else [_input_item(one) for one in given.each()],
             self.agent(at.get("starting_agent")),
             None if max_turns is None else max_turns.whole(least=-(2**63)),
             conversation_id=at.get("conversation_id").text_or_none(),
@@ -659,14 +671,14 @@ class _Reader:
         }
         for call_id, done in at.get("calls_done").entries():
             pair = [one.text() for one in done.each()]
-            if len(pair) != 2:  # noqa: PLR2004 - name and arguments
+            if len(pair) != 2:
                 raise done.refuse("the name and the arguments of a call")
             state.calls_done[call_id] = (pair[0], pair[1])
         unsent = at.find("unsent")
-        state.unsent = None if unsent is None else [one.members() for one in unsent.each()]
-        state.pending_input = [one.members() for one in at.get("pending_input").each()]
+        state.unsent = None if unsent is None else [_input_item(one) for one in unsent.each()]
+        state.pending_input = [_input_item(one) for one in at.get("pending_input").each()]
         unstored = at.find("unstored")
-        state.unstored = None if unstored is None else [one.members() for one in unstored.each()]
+        state.unstored = None if unstored is None else [_input_item(one) for one in unstored.each()]
         state.input_stored = at.get("input_stored").flag()
         state.is_finished = at.get("is_finished").flag()
         policy = at.find("reasoning_item_id_policy")
@@ -678,7 +690,8 @@ class _Reader:
         pending = at.find("pending_turn")
         if pending is not None:
             state.pending = self._pending(pending, state)
-            self._gather_interruptions(state)
+        _check_waiting(at, state)
+        self._gather_interruptions(state)
         return state
 
     def _approval(self, at: _At) -> ToolApprovalItem:
@@ -689,14 +702,18 @@ class _Reader:
         return item
 
     def _read_history(self, at: _At, state: RunState[Any]) -> None:
-        state.history = History(one.members() for one in at.get("history_base").each())
+        state.history = History(_input_item(one) for one in at.get("history_base").each())
         seen = state.next_items if state.next_items is not None else state.new_items
         state.history.extend(state.model_input(item) for item in seen if not isinstance(item, ToolApprovalItem))
 
     def _pending(self, at: _At, state: RunState[Any]) -> PendingTurn:
         outputs: dict[str, RunItem] = {}
         for call_id, one in at.get("outputs").entries():
-            outputs[call_id] = self.refer(_At([one.value], at.path + ".outputs"))[0]
+            place = one.whole()
+            item = self._items[place] if place < len(self._items) else None
+            if not isinstance(item, ToolCallOutputItem) or item.call_id != call_id:
+                raise one.refuse(f"the place of the output of call {call_id!r}")
+            outputs[call_id] = item
         nested: dict[str, RunState[Any]] = {}
         for call_id, one in at.get("nested").entries():
             nested[call_id] = self._nested(one, state, call_id)
@@ -722,14 +739,15 @@ class _Reader:
                 f"{state.current_agent.name!r} has no agent tool of that name"
             )
         context = at.get("context")
-        return _Reader(root, self._state_class, self._pending_class).state(at, state.context.context, context.members().get("tool_input"))
+        return _Reader(root, self._state_class, self._pending_class).state(
+            at, state.context.context, context.members().get("tool_input")
+        )
 
     @staticmethod
     def _gather_interruptions(state: RunState[Any]) -> None:
         """Put the decisions that nested runs wait for among the run's own, in call order."""
         pending = state.pending
-        assert pending is not None
-        if not pending.nested:
+        if pending is None or not pending.nested:
             return
         own = {item.call_id: item for item in state.interruptions}
         ordered: list[ToolApprovalItem] = []
@@ -780,9 +798,43 @@ def _check_calls(at: _At, state: RunState[Any]) -> None:
         key = ("output" if isinstance(item, ToolCallOutputItem) else "call", call_id or "")
         if key in seen:
             raise UserError(
-                f"this run state cannot be read: {at.path}.new_items[{place}] is a second {key[0]} with the id {call_id!r}"
+                f"this run state cannot be read: {at.path}.new_items[{place}] is a second {key[0]} "
+                f"with the id {call_id!r}"
             )
         seen.add(key)
+
+
+def _input_item(at: _At) -> dict[str, Any]:
+    """Return an input item; what a history tells items apart by is text."""
+    for key in ("type", "id", "call_id"):
+        found = at.find(key)
+        if found is not None:
+            found.text()
+    return at.members()
+
+
+def _check_waiting(at: _At, state: RunState[Any]) -> None:
+    """Refuse open decisions on calls that do not wait, and a nested run that waits for nothing."""
+    pending = state.pending
+    asked = [getattr(item, "call_id", None) for item in pending.items] if pending is not None else []
+    open_calls = [call_id for call_id in asked if pending is not None and call_id not in pending.outputs]
+    for place, item in enumerate(state.interruptions):
+        if item.call_id not in open_calls:
+            raise UserError(
+                f"this run state cannot be read: {at.path}.interruptions[{place}] is about the call {item.call_id!r}, "
+                f"and the pending turn has the open calls {open_calls}"
+            )
+    for call_id, nested in pending.nested.items() if pending is not None else ():
+        if call_id not in open_calls:
+            raise UserError(
+                f"this run state cannot be read: {at.path}.pending_turn.nested.{call_id} belongs to no open call; "
+                f"the pending turn has {open_calls}"
+            )
+        if not nested.interruptions:
+            raise UserError(
+                f"this run state cannot be read: {at.path}.pending_turn.nested.{call_id}.interruptions is empty, "
+                "expected what the nested run waits for"
+            )
 
 
 def _text_of(at: _At, key: str) -> str | None:
@@ -816,7 +868,9 @@ def _usage_fields(at: _At) -> dict[str, Any]:
 
 
 def _usage(at: _At) -> Usage:
-    entries = [RequestUsage(**_usage_fields(one), partial=one.get("partial").flag()) for one in at.get("entries").each()]
+    entries = [
+        RequestUsage(**_usage_fields(one), partial=one.get("partial").flag()) for one in at.get("entries").each()
+    ]
     return Usage(requests=at.get("requests").whole(), **_usage_fields(at), request_usage_entries=entries)
 
 
@@ -861,15 +915,15 @@ async def state_from_json(
 ) -> RunState[Any]:
     """Return the state in plain JSON data; see `RunState.from_json`."""
     at = _At(dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else found)
+    check_depth(at.value)
     version = at.members().get("$schemaVersion")
     if version is None:
-        raise UserError("this run state cannot be read: $schemaVersion is missing; is it a run state at all?")
+        raise UserError("this run state cannot be read: $.$schemaVersion is missing; is it a run state at all?")
     if version not in KNOWN_VERSIONS:
         raise UserError(
-            f"this run state cannot be read: it has schema version {str(version)[:20]!r}, this release reads "
+            f"this run state cannot be read: $.$schemaVersion is {str(version)[:20]!r}, this release reads "
             f"{list(KNOWN_VERSIONS)}; update agentrun"
         )
-    check_depth(at.value)
     stored = at.get("context")
     context = await _context(stored, context_override, context_deserializer, strict=strict_context)
     if isinstance(context, RunContextWrapper):
