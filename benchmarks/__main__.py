@@ -32,7 +32,7 @@ IMPORTS = {
     "bare-httpx": "import httpx",
     "openai-agents": "from agents import Agent, Runner, function_tool",
     "pydantic-ai": "from pydantic_ai import Agent",
-    "langgraph": "from langchain.agents import create_agent; from langchain_openai import ChatOpenAI",
+    "langgraph": "from langgraph.prebuilt import create_react_agent; from langchain_openai import ChatOpenAI",
 }
 """What a program of each contestant begins with; the first module named tells whether it is installed."""
 PEERS = ("openai-agents", "pydantic-ai", "langgraph")
