@@ -1,6 +1,6 @@
 """What the documents promise of a run, one entry per behaviour: id, what holds, and the page it is promised on.
 
-`S-n` are rules of the run loop, the two-letter ids features. A test says with `@covers("S-31")` which of them it proves;
+`S-n` are rules of the run loop, two-letter ids are features. A test says with `@covers("S-31")` which it proves;
 `test_requirements.py` fails for an id without a test and for a test that names an id that is not here. Ids that no test
 proves yet stand in `LATER`, with the reason.
 """

@@ -91,7 +91,7 @@ async def test_instructions_may_be_a_function_or_an_object_of_context_and_agent(
     await run(Agent(name="a", model=model, instructions=lambda context, agent: "sync"))
     await run(Agent(name="a", model=model, instructions="plain"))
     assert [one.system_instructions for one in model.calls] == ["a helps ada", "sync", "plain"]
-    with pytest.raises(TypeError, match="2|two"):
+    with pytest.raises(TypeError, match=r"2|two"):
         await run(Agent(name="a", model=model, instructions=lambda context: "one"))  # type: ignore[misc, arg-type]
 
 

@@ -15,6 +15,7 @@ from agentrun import (
     RunConfig,
     RunHooks,
     Runner,
+    SessionSettings,
     Timeouts,
     Usage,
     function_tool,
@@ -29,7 +30,7 @@ class Memory:
     """A session that keeps its items in a list."""
 
     session_id = "one"
-    session_settings = None
+    session_settings: SessionSettings | None = None
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -220,9 +221,8 @@ async def test_a_run_cancelled_at_once_goes_on_from_its_last_finished_turn(run: 
     assert cut.is_complete
     result = await run(agent, cut.to_state())
     assert result.final_output == "done"
-    assert [item.get("type", "message") for item in model.calls[2].input] == [
-        *("message", "function_call", "function_call_output")
-    ]
+    sent: Any = model.calls[2].input
+    assert [item.get("type", "message") for item in sent] == [*("message", "function_call", "function_call_output")]
 
 
 @covers("CN-5", "S-77")
@@ -299,6 +299,7 @@ async def test_a_tool_that_raises_the_backends_cancellation_by_itself_has_failed
         await checkpoint()
         if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
             raise asyncio.CancelledError("by itself")
+        stolen: BaseException = AssertionError("not cancelled")
         with trio.CancelScope() as scope:
             scope.cancel()
             try:
@@ -357,4 +358,5 @@ async def test_a_deadline_on_the_run_is_an_error_with_what_the_run_had(run: Any)
     with pytest.raises(RunTimeoutError) as caught:
         await run(agent, run_config=RunConfig(timeouts=Timeouts(run=3)))
     assert isinstance(caught.value, TimeoutError)
+    assert caught.value.run_data is not None
     assert [item.type for item in caught.value.run_data.new_items] == ["tool_call_item", "tool_call_output_item"]

@@ -42,7 +42,8 @@ async def test_streaming_text_as_it_comes() -> None:
     text = ""
     async for event in result.stream_events():
         if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
-            text += event.data.delta
+            delta: Any = event.data
+            text += delta.delta
     assert text == result.final_output == "Why did the chicken?"
 
 
@@ -70,7 +71,7 @@ async def test_a_conversation_by_hand() -> None:
     agent = joker("San Francisco", "California")
     result = await Runner.run(agent, "What city is the Golden Gate Bridge in?")
     assert result.final_output == "San Francisco"
-    new_input = result.to_input_list() + [{"role": "user", "content": "What state is it in?"}]
+    new_input = [*result.to_input_list(), {"role": "user", "content": "What state is it in?"}]
     result = await Runner.run(agent, new_input)
     assert result.final_output == "California"
 
@@ -93,22 +94,25 @@ async def test_a_judge_in_a_loop() -> None:
 
 async def test_retrying_round_a_run() -> None:
     agent = joker(ConnectionError("lost"), ConnectionError("lost"), "at last")
+    result = None
     for attempt in range(5):
         try:
             result = await Runner.run(agent, "hi")
             break
         except ConnectionError:
             await anyio.sleep(2**attempt)
+    assert result is not None
     assert result.final_output == "at last"
 
 
 async def test_partial_results_of_a_run_out_of_turns() -> None:
     agent = joker()
+    partial = None
     try:
         await Runner.run(agent, "hi", max_turns=1)
     except MaxTurnsExceeded as exc:
-        assert exc.run_data is not None
         partial = exc.run_data
+    assert partial is not None
     assert [item.type for item in partial.new_items] == ["tool_call_item", "tool_call_output_item"]
     assert partial.last_agent is agent
     assert partial.context_wrapper.usage.requests == 1

@@ -153,7 +153,7 @@ async def test_every_exception_carries_what_the_run_had(run: Any) -> None:
         with pytest.raises(expected) as caught:
             await run(agent, "hello", context=7, **options)
         data: Any = caught.value.run_data  # type: ignore[attr-defined]
-        assert run_data(caught.value) is data
+        assert run_data(caught.value) is caught.value.run_data  # type: ignore[attr-defined]
         assert data.input == "hello"
         assert [item.type for item in data.new_items] == ["tool_call_item", "tool_call_output_item"], expected
         assert len(data.raw_responses) == 1

@@ -90,7 +90,8 @@ async def test_raw_events_arrive_while_the_model_still_speaks() -> None:
         text = ""
         async for event in result.stream_events():
             if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
-                text += event.data.delta
+                delta: Any = event.data
+                text += delta.delta
                 if text == "one two":
                     assert not gate.is_open
                     gate.open()

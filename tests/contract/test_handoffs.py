@@ -58,7 +58,7 @@ async def test_tools_run_before_the_handoff_and_only_the_first_handoff_counts(ru
     assert ignored.call_id == "h2"
     assert (done.source_agent, done.target_agent, done.agent) == (a, b, a)
     assert done.raw_item["output"] == '{"assistant": "b"}'
-    assert kinds(b.model.calls[0].input) == [  # type: ignore[union-attr]
+    assert kinds(b.model.calls[0].input) == [
         *("message", "function_call", "function_call", "function_call"),
         *("function_call_output", "function_call_output", "function_call_output"),
     ]
@@ -137,7 +137,7 @@ async def test_nesting_folds_the_conversation_into_one_summary(run: Any) -> None
 @covers("HO-6")
 async def test_a_filter_that_returns_something_else_is_a_user_error(run: Any) -> None:
     a, _ = pair([[call("transfer_to_b", "h")]], input_filter=lambda data: None)
-    with pytest.raises(UserError, match="transfer_to_b.*HandoffInputData"):
+    with pytest.raises(UserError, match=r"transfer_to_b.*HandoffInputData"):
         await run(a)
 
 
@@ -164,7 +164,7 @@ async def test_on_handoff_gets_the_validated_input(run: Any) -> None:
     with pytest.raises(UserError):
         handoff(b, input_type=Reason)  # type: ignore[call-overload]
     with pytest.raises(UserError):
-        handoff(b, on_handoff=lambda: None)  # type: ignore[call-overload, misc, arg-type]
+        handoff(b, on_handoff=lambda: None)  # type: ignore[misc, arg-type]
     with pytest.raises(UserError):
         handoff(b, on_handoff=lambda context: None, input_type=Reason)  # type: ignore[misc, arg-type]
 

@@ -246,7 +246,7 @@ async def test_a_failing_tool_hook_is_a_user_error(run: Any, moment: str) -> Non
         raise error
 
     hooks: Any = type("Failing", (RunHooks,), {f"on_{moment}": fail})()
-    with pytest.raises(UserError, match="^Error running tool look: hook$") as caught:
+    with pytest.raises(UserError, match=r"^Error running tool look: hook$") as caught:
         await run(Agent(name="a", model=ScriptedModel([[call()]]), tools=[look]), hooks=hooks)
     assert caught.value.__cause__ is error
 

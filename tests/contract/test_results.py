@@ -76,7 +76,7 @@ async def test_final_output_as_casts_and_checks_when_asked_to(run: Any) -> None:
     assert result.final_output_as(Point) == Point(1)
     assert result.final_output_as(Point, raise_if_incorrect_type=True) == Point(1)
     assert result.final_output_as(str) == Point(1), "a cast for the type checker only"
-    with pytest.raises(TypeError, match="^Final output is not of type str$"):
+    with pytest.raises(TypeError, match=r"^Final output is not of type str$"):
         result.final_output_as(str, raise_if_incorrect_type=True)
 
 

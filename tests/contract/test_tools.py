@@ -89,7 +89,7 @@ async def test_the_limit_lets_calls_start_in_call_order_as_slots_free(run: Any) 
     assert log == [f"start {n}" for n in range(5)]
     assert running == [0, 2]
     assert outputs(result) == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="max_function_tool_concurrency"):
         ToolExecutionConfig(max_function_tool_concurrency=0)
 
 
@@ -138,9 +138,8 @@ async def test_outputs_stand_in_call_order_whatever_finishes_first(run: Any) -> 
     model = ScriptedModel([[call("wait", f"c{n}", seconds=n) for n in (3, 1, 2)], "done"])
     result = await run(Agent(name="a", model=model, tools=[wait]))
     assert outputs(result) == [3, 1, 2]
-    assert [item["call_id"] for item in model.calls[1].input if item.get("type") == "function_call_output"] == [
-        *("c3", "c1", "c2")
-    ]
+    sent: Any = model.calls[1].input
+    assert [item["call_id"] for item in sent if item.get("type") == "function_call_output"] == [*("c3", "c1", "c2")]
     item = result.new_items[3]
     assert item.raw_item == {"type": "function_call_output", "call_id": "c3", "output": "3"}
 
@@ -193,7 +192,7 @@ async def test_an_unhandled_failure_stops_the_siblings_and_keeps_what_was_done(r
         return "slow"
 
     calls = [call("slow", "c1"), call("quick", "c2"), call("broken", "c3")]
-    with pytest.raises(UserError, match="^Error running tool broken: no$") as caught:
+    with pytest.raises(UserError, match=r"^Error running tool broken: no$") as caught:
         await run(agent_of([calls], slow, quick, broken))
     assert isinstance(caught.value.__cause__, ValueError)
     assert log == ["slow cleaned up"]
@@ -227,7 +226,7 @@ async def test_of_several_failures_the_first_in_call_order_is_raised_with_the_ot
     with pytest.raises(UserError, match="tool fail: 1"):
         gate.open()
         await run(agent_of([[call("fail", "c1", n=1), call("fail", "c2", n=2)]], fail))
-    with pytest.raises(ModelBehaviorError, match="^mine$") as caught:
+    with pytest.raises(ModelBehaviorError, match=r"^mine$") as caught:
         await run(agent_of([[call("agents_exception")]], agents_exception))
     assert caught.value.run_data is not None
 
@@ -300,7 +299,7 @@ async def test_an_unknown_tool_fails_the_turn_before_any_sibling_runs(run: Any) 
         ran.append("work")
         return "worked"
 
-    with pytest.raises(ModelBehaviorError, match="^Tool nothing not found in agent a$") as caught:
+    with pytest.raises(ModelBehaviorError, match=r"^Tool nothing not found in agent a$") as caught:
         await run(agent_of([[call("work"), call("nothing", "c2")]], work))
     assert ran == []
     assert caught.value.run_data is not None
@@ -377,7 +376,7 @@ async def test_a_function_decides_from_context_and_results(run: Any) -> None:
     assert result.final_output == "{'n': 2}"
     assert seen == [[("look", "saw 1", "c1"), ("look", "saw 2", "c2")], [("look", "saw ", "c3")]]
     with pytest.raises(UserError, match="ToolsToFinalOutputResult"):
-        await run(agent_of([[call()]], look, tool_use_behavior=lambda context, results: True))  # type: ignore
+        await run(agent_of([[call()]], look, tool_use_behavior=lambda context, results: True))
 
 
 @covers("S-44")
@@ -461,7 +460,8 @@ async def test_a_tool_past_its_timeout_is_told_to_the_model_or_raised(run: Any) 
         await anyio.sleep(100)
         return ""
 
-    def told(context: Any, error: ToolTimeoutError) -> str:
+    def told(context: Any, error: Exception) -> str:
+        assert isinstance(error, ToolTimeoutError)
         return f"{error.tool_name} after {error.timeout_seconds}"
 
     default = function_tool(name_override="t1", timeout=2)(never)

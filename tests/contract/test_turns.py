@@ -105,7 +105,7 @@ async def test_handoffs_do_not_start_the_count_again(run: Any) -> None:
 
 
 @covers("S-3", "S-17", "HK-1", "HK-2")
-async def test_the_steps_of_a_turn_come_in_order(run: Any) -> None:
+async def test_the_steps_of_a_turn_come_in_order(run: Any) -> None:  # noqa: C901 - one log of many callbacks
     log: list[str] = []
 
     class Hooks(RunHooks[Any]):
@@ -186,8 +186,9 @@ async def test_the_input_is_fixed_when_the_run_starts(run: Any) -> None:
 
     model = ScriptedModel([[call("change")], "done"])
     await run(Agent(name="a", model=model, tools=[change]), given)
-    assert model.calls[1].input[0]["content"][0]["text"] == "first"
-    assert [item.get("type", "message") for item in model.calls[1].input] == [
+    sent: Any = model.calls[1].input
+    assert sent[0]["content"][0]["text"] == "first"
+    assert [item.get("type", "message") for item in sent] == [
         "message",
         "function_call",
         "function_call_output",
@@ -257,7 +258,7 @@ async def test_a_missing_approval_wins_over_a_handoff_which_follows_the_decision
 
 @covers("S-6")
 async def test_the_answer_is_all_text_of_the_last_message(run: Any) -> None:
-    parts = [{"type": "output_text", "text": text, "annotations": []} for text in ("one, ", "two")]
+    parts: list[Any] = [{"type": "output_text", "text": text, "annotations": []} for text in ("one, ", "two")]
     message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": parts}
     model = ScriptedModel([[assistant_message("earlier", item_id="m0"), message]])
     assert (await run(Agent(name="a", model=model))).final_output == "one, two"
@@ -362,7 +363,8 @@ async def test_a_run_takes_text_items_or_a_state(run: Any) -> None:
     first = await run(agent, "hello")
     assert first.input == "hello"
     await run(agent, [*first.to_input_list(), {"role": "user", "content": "and?"}])
-    assert [item["role"] for item in model.calls[1].input] == ["user", "assistant", "user"]
+    sent: Any = model.calls[1].input
+    assert [item["role"] for item in sent] == ["user", "assistant", "user"]
     with pytest.raises(TypeError, match="input is 3"):
         await run(agent, 3)
 
@@ -409,7 +411,7 @@ async def test_run_streamed_returns_at_once_and_names_wrong_arguments_itself() -
     agent = Agent(name="a", model=model)
     with pytest.raises(TypeError, match="AgentHooks"):
         Runner.run_streamed(agent, "hi", hooks=AgentHooks())  # type: ignore[arg-type]
-    result = Runner.run_streamed(agent, "hi", {"user": 1}, 3, RunHooks(), RunConfig())
+    result: Any = Runner.run_streamed(agent, "hi", {"user": 1}, 3, RunHooks(), RunConfig())
     assert not result.is_complete
     assert result.max_turns == 3
     assert model.calls == []
@@ -443,6 +445,7 @@ async def test_a_resumed_run_keeps_the_limit_of_its_state(run: Any) -> None:
     with pytest.raises(MaxTurnsExceeded) as caught:
         await run(agent, state, max_turns=10)
     assert len(model.calls) == 1
+    assert caught.value.run_data is not None
     assert [item.type for item in caught.value.run_data.new_items][-1] == "tool_call_output_item"
 
 

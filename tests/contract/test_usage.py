@@ -98,7 +98,7 @@ def test_add_sums_and_makes_entries_as_documented() -> None:
     several = Usage(requests=3, input_tokens=9, total_tokens=9)
     total.add(several)
     assert (total.requests, len(total.request_usage_entries)) == (7, 3)
-    loose = Usage(input_tokens_details=None, output_tokens_details=None)  # type: ignore[arg-type]
+    loose = Usage(input_tokens_details=None, output_tokens_details=None)
     assert (loose.input_tokens_details.cached_tokens, loose.output_tokens_details.reasoning_tokens) == (0, 0)
 
 
