@@ -346,13 +346,13 @@ class RunState(Generic[TContext]):
             include_tracing_api_key: kept for compatibility; a state holds no key.
 
         Raises:
-            UserError: the context has no JSON form, or with `strict_context` would not come back as it is.
+            UserError: something has no JSON form, or with `strict_context` the context would not come back as it is.
 
         Source: human in the loop, "Storing a run".
         """
-        from agentrun._state_json import state_to_json
+        from agentrun._state_json import plain_copy, state_to_json
 
-        return state_to_json(self, context_serializer, strict_context=strict_context)
+        return plain_copy(state_to_json(self, context_serializer, strict_context=strict_context))
 
     def to_string(
         self,

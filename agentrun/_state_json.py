@@ -402,18 +402,32 @@ def to_text(found: dict[str, Json], key: bytes | str | None) -> str:
         UserError: the text is longer than `from_text` would read, or a value in it has no JSON form.
     """
     secret = _secret(key)
+    text = _dump(found, ensure_ascii=False)
     try:
-        text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which no file or database takes: escape it
-        text = json.dumps(found, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise UserError(f"this run state cannot be stored: it holds a value without JSON form: {exc}") from exc
+        text = _dump(found, ensure_ascii=True)
     if len(text) > MAX_CHARACTERS:
         raise UserError(
             f"this run state has {len(text)} characters, and at most {MAX_CHARACTERS} are read back; store it in parts"
         )
     return text if secret is None else f"{SIGNED}.{_signature(text, secret)}.{text}"
+
+
+def plain_copy(found: dict[str, Json]) -> dict[str, Json]:
+    """Return the JSON data as a copy that shares nothing with the run.
+
+    Raises:
+        UserError: a value in it has no JSON form.
+    """
+    return cast("dict[str, Json]", json.loads(_dump(found, ensure_ascii=True)))
+
+
+def _dump(found: dict[str, Json], *, ensure_ascii: bool) -> str:
+    try:
+        return json.dumps(found, ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise UserError(f"this run state cannot be stored: it holds a value without JSON form: {exc}") from exc
 
 
 def _secret(key: bytes | str | None) -> bytes | None:
