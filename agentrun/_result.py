@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 import anyio
@@ -474,8 +474,12 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
         """
         await self._live.wait()
 
+    def __asynccontextmanager__(self) -> AbstractAsyncContextManager[Self, None]:
+        # Typed as a block that swallows nothing, so that checkers know that what follows it has seen its body.
+        return cast("AbstractAsyncContextManager[Self, None]", self._open())
+
     @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+    async def _open(self) -> AsyncGenerator[Self, None]:
         live = self._live
         if live.started:
             raise UserError("this run has started already; use `async with` right on Runner.run_streamed(...)")
