@@ -1,4 +1,4 @@
-"""A three-turn run with a guardrail, two parallel tools, hooks and a handoff, cancelled at every checkpoint in every way.
+"""A three-turn run with a guardrail, parallel tools, hooks and a handoff, cancelled at every checkpoint in every way.
 
 By default a sample of the checkpoints is tried; `AGENTRUN_SWEEP=full` tries all, `AGENTRUN_SWEEP_SEED` chooses others.
 """
@@ -77,7 +77,7 @@ class Hooks(RunHooks[Any]):
 
 
 class Cast:
-    """The agents of one performance. The model goes by the conversation, so that a cancelled run can be gone on with."""
+    """The agents of one performance. The model goes by the conversation, so that a cut run can be gone on with."""
 
     def __init__(self, case: CancelCase, *, extra: tuple[Tool, ...] = (), hooked: bool = True) -> None:
         self.case = case
@@ -167,7 +167,7 @@ async def in_a_nursery(case: CancelCase) -> None:
         result = case.cancels(cast.streamed(task_group=nursery))
         async for _ in result.stream_events():
             await anyio.lowlevel.checkpoint()
-    check_ended(case, result)
+        check_ended(case, result)
 
 
 async def bare(case: CancelCase) -> None:

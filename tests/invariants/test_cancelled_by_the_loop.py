@@ -1,4 +1,4 @@
-"""What asyncio and trio themselves do to a run: native cancellation, timeouts, interrupts; and what no tool may hide."""
+"""What the loops themselves do to a run: native cancellation, timeouts, interrupts; and what no tool may hide."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Stubborn:
             for _ in range(5):
                 try:
                     await anyio.sleep(0.2)
-                except BaseException:
+                except BaseException:  # noqa: BLE001 - it swallows, as some do
                     self.swallowed += 1
             self.ended = True
             return "stayed"

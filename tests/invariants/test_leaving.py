@@ -21,9 +21,7 @@ class Shop:
     def __init__(self, *, delay: float = 0.02) -> None:
         self.paid = 0
         self.cleaned = 0
-        self.model = ScriptedModel(
-            [ModelStep([WORDS, function_call("pay", {}, call_id="c1")], delay=delay), "paid"]
-        )
+        self.model = ScriptedModel([ModelStep([WORDS, function_call("pay", {}, call_id="c1")], delay=delay), "paid"])
 
         @function_tool
         async def pay() -> str:
@@ -77,8 +75,9 @@ async def test_an_exception_in_the_body_of_the_block_comes_out_as_itself() -> No
 
 async def test_an_exception_in_the_body_wins_over_an_error_of_the_run() -> None:
     agent: Agent[Any] = Agent("a", model=ScriptedModel([OSError("the run's")]))
+    result = Runner.run_streamed(agent, "hi")
     with pytest.raises(KeyError, match="mine"):
-        async with Runner.run_streamed(agent, "hi") as result:
+        async with result:
             await anyio.sleep(1)
             raise KeyError("mine")
     assert isinstance(result.run_loop_exception, OSError)
@@ -156,9 +155,8 @@ async def test_a_run_in_a_nursery_that_nobody_reads_ends_with_its_nursery() -> N
     shop = Shop()
     async with no_leaks(shop.model):
         async with anyio.create_task_group() as nursery:
-            result = shop.streamed(task_group=nursery)
-        assert result.final_output == "paid"
-        del result
+            shop.streamed(task_group=nursery)
+        assert shop.cleaned == 1
         gc.collect()
 
 
@@ -223,10 +221,11 @@ async def test_waiting_without_reading_never_blocks_the_run(form: str) -> None:
         async with anyio.create_task_group() as nursery:
             result = shop.streamed(task_group=nursery, **options)
             await result.wait()
+            assert result.final_output == "paid"
     else:
         result = shop.streamed(**options)
         await result.wait()
-    assert result.final_output == "paid"
+    assert shop.cleaned == 1
 
 
 async def test_waiting_in_another_task_takes_no_event_from_the_reader() -> None:
@@ -240,8 +239,7 @@ async def test_waiting_in_another_task_takes_no_event_from_the_reader() -> None:
 
     async with shop.streamed() as result, anyio.create_task_group() as nursery:
         nursery.start_soon(wait, result)
-        seen = [event.type async for event in result.stream_events()]
-    assert seen == alone
+        assert [event.type async for event in result.stream_events()] == alone
     assert ended
     shop = Shop(delay=0.001)
     async with shop.streamed() as result, anyio.create_task_group() as nursery:
@@ -253,7 +251,9 @@ async def test_waiting_in_another_task_takes_no_event_from_the_reader() -> None:
 
 
 async def test_a_reader_that_comes_after_a_waiter_gets_every_event_that_is_still_to_come() -> None:
-    whole = [event.type async for event in Runner.run_streamed(Agent("a", model=ScriptedModel(["hi"])), "hi").stream_events()]
+    whole = [
+        event.type async for event in Runner.run_streamed(Agent("a", model=ScriptedModel(["hi"])), "hi").stream_events()
+    ]
     gate = Gate()
     model = ScriptedModel([ModelStep(["hi"], gate=gate)])
     seen: list[str] = []
@@ -293,7 +293,11 @@ async def test_after_turn_ends_the_turn_as_if_nothing_had_happened() -> None:
             if event.type == "raw_response_event":
                 result.cancel("after_turn")
     assert (shop.paid, shop.cleaned, len(shop.model.calls)) == (1, 1, 1)
-    assert [item.type for item in result.new_items] == ["message_output_item", "tool_call_item", "tool_call_output_item"]
+    assert [item.type for item in result.new_items] == [
+        "message_output_item",
+        "tool_call_item",
+        "tool_call_output_item",
+    ]
     assert result.final_output is None
     again = await Runner.run(shop.agent, result.to_state())
     assert again.final_output == "paid"
@@ -375,8 +379,8 @@ async def test_a_run_can_be_cancelled_from_inside_and_from_beside(who: str, form
             async for _ in result.stream_events():
                 pass
         assert result.is_complete
-    assert result.final_output is None
-    assert result.run_loop_exception is None
+        assert result.final_output is None
+        assert result.run_loop_exception is None
     assert len(model.calls) == 1
 
 
@@ -395,8 +399,9 @@ async def test_a_cancelled_error_of_the_run_never_reaches_the_nursery_of_the_cal
 
 async def test_a_block_in_a_cancelled_scope_lets_the_scope_have_its_cancellation() -> None:
     shop = Shop()
+    result = shop.streamed()
     with anyio.CancelScope() as scope:
-        async with shop.streamed() as result:
+        async with result:
             async for _ in result.stream_events():
                 scope.cancel()
         raise AssertionError("not reached")

@@ -1,14 +1,12 @@
-"""What users of agent frameworks complain of most, as given, when, then; each test is named by the number of its complaint."""
+"""What users of agent frameworks complain of, as given, when, then; tests are named by the number of the complaint."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio
-import anyio.lowlevel
-import anyio.to_thread
 import pytest
 
 from agentrun import (
@@ -20,6 +18,7 @@ from agentrun import (
     Runner,
     RunResultStreaming,
     SessionABC,
+    ToolGuardrailFunctionOutput,
     Usage,
     UserError,
     capture_run,
@@ -31,6 +30,7 @@ from agentrun import (
     tool_input_guardrail,
     tool_output_guardrail,
 )
+from agentrun.items import structure_event
 from agentrun.models.interface import Model
 from agentrun.testing import ModelStep, ScriptedModel, function_call, no_leaks, run_virtual
 
@@ -199,7 +199,7 @@ async def test_04_a_tool_that_swallows_its_cancellation_does_not_let_the_run_go_
         for _ in range(5):
             try:
                 await anyio.sleep(0.2)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - it swallows, as some do
                 swallowed += 1
         return "stayed"
 
@@ -297,8 +297,6 @@ async def test_12_a_slow_consumer_slows_the_model_down() -> None:
 
     def words() -> Any:
         nonlocal produced
-        from agentrun.testing._replay import Reply, event_wires, response_wire  # noqa: F401
-
         for number in range(20_000):
             produced += 1
             yield {
@@ -328,7 +326,7 @@ async def test_12_a_slow_consumer_slows_the_model_down() -> None:
     assert result.final_output == "all"
 
 
-COMPLETED = {
+COMPLETED: dict[str, Any] = {
     "id": "r1",
     "object": "response",
     "created_at": 0,
@@ -353,7 +351,6 @@ def three_tools(**bad_options: Any) -> tuple[ScriptedModel, Agent[Any], dict[str
     ended: dict[str, float] = {}
 
     def tool(name: str, seconds: float, fails: bool, **options: Any) -> Any:
-        @function_tool(name_override=name, **options)
         async def body() -> str:
             try:
                 await anyio.sleep(seconds)
@@ -363,7 +360,7 @@ def three_tools(**bad_options: Any) -> tuple[ScriptedModel, Agent[Any], dict[str
                 raise Boom("bad luck")
             return f"{name} is ok"
 
-        return body
+        return function_tool(body, name_override=name, **options)
 
     tools = [tool("fast", 0, False), tool("bad", 0.05, True, **bad_options), tool("good", 0.3, False)]
     calls = [function_call(one.name, {}, call_id=one.name) for one in tools]
@@ -463,7 +460,7 @@ async def test_15_cancelling_one_nested_run_lets_the_root_go_on() -> None:
         scope.cancel()
         async for _ in result.stream_events():
             pass
-    assert result.final_output == "root is done"
+        assert result.final_output == "root is done"
     last: Any = model.calls[-1].input
     assert last[-1]["output"] == "cancelled"
     assert journal == ["tool 3 begins", "tool 3 ends"]
@@ -521,7 +518,7 @@ STAGES = [
 ]
 
 
-def breaking(where: str) -> Callable[[], RunResultStreaming]:
+def breaking(where: str) -> Callable[[], RunResultStreaming]:  # noqa: C901 - one function per stage
     """Return what starts a streamed run that fails at `where`."""
 
     def fail_at(stage: str) -> None:
@@ -560,8 +557,6 @@ def breaking(where: str) -> Callable[[], RunResultStreaming]:
     def tool_judge(stage: str) -> Any:
         async def guardrail(data: Any) -> Any:
             fail_at(stage)
-            from agentrun import ToolGuardrailFunctionOutput
-
             return ToolGuardrailFunctionOutput.allow()
 
         return guardrail
@@ -645,7 +640,7 @@ async def test_33_of_two_errors_at_once_the_first_call_counts_and_both_can_be_re
                 await anyio.sleep(0.1)
             finally:
                 await anyio.sleep(0.1)  # noqa: ASYNC102 - the second error comes while the first one stops the run
-                raise Boom(name)  # noqa: B012
+                raise Boom(name)
 
         return body
 
@@ -691,12 +686,12 @@ class CountingModel(Model):
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
-    async def stream_response(self, *args: Any, **kwargs: Any) -> Any:
+    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         self.open += 1
         try:
             while True:
                 await anyio.sleep(0.01)
-                yield __import__("agentrun.items", fromlist=["x"]).structure_event(
+                yield structure_event(
                     {
                         "type": "response.output_text.delta",
                         "delta": "x",
@@ -741,4 +736,4 @@ def test_26_and_27_one_agent_runs_in_many_loops_one_after_another() -> None:
 
     for backend in ("asyncio", "trio"):
         for _ in range(5):
-            assert run_virtual(run, backend=backend) == "hi"  # type: ignore[arg-type]
+            assert run_virtual(run, backend=backend) == "hi"
