@@ -353,6 +353,8 @@ class Attempt:
         if final is not None:
             return final
         if broken is not None:
+            if ended and self._deltas:
+                self._note_cut()
             raise ModelBehaviorError(f"the model's stream ended with {broken.type}{_reason(_response_of(broken))}")
         if ended:
             raise ModelBehaviorError("Model did not produce a final response!")
