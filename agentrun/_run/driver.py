@@ -40,7 +40,7 @@ from agentrun._settings import connect_limit
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
-    from agentrun._guardrail import InputGuardrail
+    from agentrun._guardrail import InputGuardrail, InputGuardrailResult
     from agentrun._run.tools import Outcome
 
 
