@@ -111,7 +111,7 @@ def _deadline(run: Run, level: Literal["run", "turn"]) -> AbstractAsyncContextMa
 
 @asynccontextmanager
 async def _bounded(level: Literal["run", "turn"], seconds: float) -> AsyncGenerator[None, None]:
-    with anyio.move_on_after(seconds) as scope:
+    with anyio.move_on_after(seconds) as scope:  # noqa: ASYNC100 - the caller's block is inside
         yield
     if scope.cancelled_caught:
         raise RunTimeoutError(level, seconds)
@@ -364,9 +364,9 @@ async def _check_output(run: Run) -> Event:
         await _keep_turn(run)
         raise
     record_turn(run)
-    state.final_output = run.output
     state.is_finished = True
     await sessions.write_turn(run)
+    state.final_output = run.output  # an output that the session could not take is none
     return Event.ACCEPTED
 
 
