@@ -361,6 +361,37 @@ def _lazily(cls: type[WireValue]) -> Callable[[Any], Any]:
     return read
 
 
+def _echo_reader(cls: type[WireValue]) -> Callable[[Any], Any]:
+    """Return the reader of an event that echoes the reply before it has any output.
+
+    Nearly nobody reads the echo, and it is most of what a short reply costs: it stays as it came until somebody does.
+    """
+    read_any = reader_of(cls)
+    slot: Any = cls.__dict__["response"]
+
+    def decoded(event: Any) -> Response:
+        held = slot.__get__(event, cls)
+        if type(held) is dict:
+            held = _response(held)
+            slot.__set__(event, held)
+        return cast("Response", held)
+
+    setattr(cls, "response", property(decoded, slot.__set__))  # noqa: B010 - a checker must go on seeing the field
+
+    def read(data: Any) -> Any:
+        response = data.get("response")
+        sequence_number = data.get("sequence_number")
+        if len(data) != 3 or type(response) is not dict or sequence_number is None:  # noqa: PLR2004 - and its type
+            return read_any(data)
+        event: Any = _new(cls)
+        slot.__set__(event, response)
+        event.sequence_number, event.type = sequence_number, data["type"]
+        event.extra = event.as_sent = None
+        return event
+
+    return read
+
+
 def _tagged(classes: Mapping[str, type[WireValue]]) -> Reader:
     """Return a reader of objects that their `type` tells apart; one of a tag outside `classes` becomes a Record."""
     readers = {tag: _lazily(cls) for tag, cls in classes.items()}
@@ -442,8 +473,6 @@ _READERS: dict[str, Reader] = {
 """How a field is read, by its declared type; others hold scalars, or Records."""
 
 _EVENTS: tuple[type[WireValue], ...] = (
-    ResponseCreatedEvent,
-    ResponseInProgressEvent,
     ResponseCompletedEvent,
     ResponseFailedEvent,
     ResponseIncompleteEvent,
@@ -480,6 +509,8 @@ def _find_event_reader(data: Any) -> Reader:
     tag = _tag(data)
     if not _event_readers:
         _event_readers.update({tag_of(cls): _lazily(cls) for cls in _EVENTS})
+        for cls in (ResponseCreatedEvent, ResponseInProgressEvent):
+            _event_readers[tag_of(cls)] = _echo_reader(cls)
         _event_readers["response.output_text.delta"] = _text_delta_reader()
         for cls, *indexes in _DELTAS:
             _event_readers[tag_of(cls)] = _delta_reader(cls, *indexes)

@@ -40,7 +40,7 @@ CLOSE_SECONDS = 2.0
 """Closing one connection under a shield; protects a cancel from a TLS peer that says no goodbye."""
 
 _IDLE_SECONDS = 30.0  # how long an idle connection is kept; servers and load balancers drop theirs after 60 s and more
-_IDLE_SLOTS = 64  # how many idle connections a loop keeps, all origins together; the oldest are closed first
+_IDLE_SLOTS = 256  # how many idle connections a loop keeps, all origins together; the oldest are closed first
 
 
 class Family(Protocol):
