@@ -206,7 +206,7 @@ ALL_RULES = [
 
 async def test_what_is_no_session_is_told_so() -> None:
     with pytest.raises(BrokenSessionRule, match="lacks a method"):
-        await check_session(cast("Any", dict))
+        await check_session(cast("Any", list))
 
 
 async def test_the_names_of_the_rules_are_returned_in_order() -> None:
