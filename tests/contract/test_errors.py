@@ -1,5 +1,9 @@
 """semantics.md H: error handlers; features 10: exceptions and what they carry."""
 
+# Callbacks here are written as a user would write them, without types.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any

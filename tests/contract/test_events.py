@@ -1,11 +1,14 @@
 """semantics.md B: the events of a stream; features 6."""
 
+# Callbacks here are written as a user would write them, without types.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 from anyio.lowlevel import checkpoint
 

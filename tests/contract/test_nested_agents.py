@@ -1,5 +1,9 @@
 """semantics.md L: agents as tools; features 13, AT."""
 
+# Callbacks here are written as a user would write them, without types.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,9 @@
 """semantics.md E and F: tools and what their output comes to; features 13, FT."""
 
+# Callbacks here are written as a user would write them, without types.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import contextvars

@@ -1,5 +1,9 @@
 """semantics.md A: turns and the loop; features 3: the Runner."""
 
+# Callbacks here are written as a user would write them, without types.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import gc
