@@ -509,8 +509,8 @@ def _find_event_reader(data: Any) -> Reader:
     tag = _tag(data)
     if not _event_readers:
         _event_readers.update({tag_of(cls): _lazily(cls) for cls in _EVENTS})
-        for cls in (ResponseCreatedEvent, ResponseInProgressEvent):
-            _event_readers[tag_of(cls)] = _echo_reader(cls)
+        for echo in (ResponseCreatedEvent, ResponseInProgressEvent):
+            _event_readers[tag_of(echo)] = _echo_reader(echo)
         _event_readers["response.output_text.delta"] = _text_delta_reader()
         for cls, *indexes in _DELTAS:
             _event_readers[tag_of(cls)] = _delta_reader(cls, *indexes)
