@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agentrun")
 
-_SessionKey = tuple[type[Any], str]
+_SessionKey = tuple[type[Any], Any, str]
 
 _locks: anyio.lowlevel.RunVar[dict[_SessionKey, _SessionLock]] = anyio.lowlevel.RunVar("agentrun_session_locks")
 _held_here: ContextVar[frozenset[_SessionKey]] = ContextVar("agentrun_sessions_held", default=frozenset())
@@ -50,7 +49,9 @@ _NOTHING: nullcontext[None] = nullcontext()
 def held(run: Run) -> AbstractAsyncContextManager[None]:
     """Return a context that holds the run's session, so that runs on one session queue instead of interleaving.
 
-    A run nested in one that holds the session goes on with it: it would wait for itself.
+    One session is one class, one `session_id` and, where the class has it, one `lock_key`: a session whose objects share
+    no store says so by a key of its own for each. A run nested in one that holds the session goes on with it: it would
+    wait for itself.
 
     Raises:
         SessionBusy: another run holds it, and `RunConfig.session_busy` is "reject".
@@ -60,7 +61,7 @@ def held(run: Run) -> AbstractAsyncContextManager[None]:
     session = run.spec.session
     if session is None:
         return _NOTHING
-    key = (type(session), session.session_id)
+    key = (type(session), getattr(session, "lock_key", None), session.session_id)
     return _NOTHING if key in _held_here.get() else _queued(run, key)
 
 
@@ -71,7 +72,7 @@ async def _queued(run: Run, key: _SessionKey) -> AsyncGenerator[None, None]:
     _locks.set(locks)
     entry = locks.setdefault(key, _SessionLock())
     if entry.users and run.spec.config.session_busy == "reject":
-        raise SessionBusy(f"session {key[1]!r} is held by another run; wait for it, or set session_busy='wait'")
+        raise SessionBusy(f"session {key[-1]!r} is held by another run; wait for it, or set session_busy='wait'")
     entry.users += 1
     try:
         async with entry.lock:
@@ -194,10 +195,27 @@ async def _write(run: Run, items: Iterable[TResponseInputItem]) -> None:
     if not whole:
         return
     limit = run.spec.config.timeouts.save
-    with anyio.move_on_after(math.inf if limit is None else limit, shield=True) as writing:
-        await _with_wrapper(run, session.add_items)(whole)
+    add_items = _with_wrapper(run, session.add_items)
+    failure: Exception | None = None
+    scope = anyio.CancelScope(shield=True)
+
+    async def write() -> None:
+        nonlocal failure
+        if limit is not None:
+            scope.deadline = anyio.current_time() + limit
+        with scope:
+            try:
+                await add_items(whole)
+            except Exception as exc:  # noqa: BLE001 - raised below, without a group round it
+                failure = exc
+
+    # A task of its own: asyncio's Task.cancel() goes through every shield, but not into another task.
+    async with anyio.create_task_group() as nursery:
+        nursery.start_soon(write, name="session write")
     await anyio.lowlevel.checkpoint_if_cancelled()  # nothing visible happens after a cancel
-    if writing.cancelled_caught:
+    if failure is not None:
+        raise failure
+    if scope.cancelled_caught:
         raise RunTimeoutError("save", cast("float", limit))
 
 

@@ -18,7 +18,7 @@ __all__ = ["InMemorySession"]
 
 
 class InMemorySession(SessionABC):
-    """A conversation in a list. Each object has its own; what is stored and returned are copies.
+    """A conversation in a list. Each object has its own, whatever its id; what is stored and returned are copies.
 
     Every method is a checkpoint before it does anything, so a cancelled call has changed nothing.
     """
@@ -28,6 +28,7 @@ class InMemorySession(SessionABC):
     ) -> None:
         self.session_id: str = check_session_id(session_id)
         self.session_settings: SessionSettings | None = as_settings(session_settings)
+        self.lock_key = object()
         self._items: list[TResponseInputItem] = []
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:

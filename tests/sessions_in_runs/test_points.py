@@ -427,7 +427,7 @@ async def test_another_object_for_the_same_conversation_waits_too_and_another_co
     class Shared(Notebook):
         def __init__(self, session_id: str) -> None:
             super().__init__(session_id)
-            self._items = store
+            self._items, self.lock_key = store, "the one store"  # type: ignore[assignment]
 
     start = anyio.current_time()
     async with anyio.create_task_group() as nursery:
@@ -476,6 +476,16 @@ async def test_a_busy_session_can_be_refused_at_once(run: Any) -> None:
         assert anyio.current_time() - start <= 0.01
     assert await session.kept() == block("", "A")
     await run(slow_agent("C"), "C", session=session, run_config=reject)
+
+
+async def test_in_memory_sessions_are_apart_whatever_their_id(run: Any) -> None:
+    start = anyio.current_time()
+    async with anyio.create_task_group() as nursery:
+        for name in "AB":
+            config = RunConfig(session_busy="reject")
+            agent = slow_agent(name)
+            nursery.start_soon(lambda agent, config: run(agent, session=InMemorySession(), run_config=config), agent, config)
+    assert anyio.current_time() - start == pytest.approx(1, abs=0.1)
 
 
 async def test_a_nested_run_on_the_same_session_does_not_wait_for_itself(run: Any) -> None:
