@@ -192,7 +192,7 @@ class Endpoint:
         except BaseException as exc:
             await slot.aclose()
             if isinstance(exc, self.family.HTTPError | OSError):
-                raise self.transport_error(exc, head=False) from exc
+                raise self.transport_error(exc, head=False) from exc  # noqa: ASYNC104 - only what the client raises is worded anew
             raise
         return Exchange(self, response, connections, slot)
 
@@ -506,7 +506,7 @@ class Exchange:
         except ModelError:
             pass  # the reply is complete; how its connection ends is no news
         finally:
-            await self._release()
+            await self._release()  # noqa: ASYNC102 - shields itself
 
     async def _release(self) -> None:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):

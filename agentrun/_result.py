@@ -291,7 +291,7 @@ class EventStream:
         except BaseException:
             self._ended = True
             if live.alone is not None and not live.is_complete:
-                await live.join()
+                await live.join()  # noqa: ASYNC102 - shields itself
             raise
         if self._finalizer is None and live.alone is not None:
             # A loop that is left by `break` drops its iterator: the run is cancelled then, though nobody can wait for

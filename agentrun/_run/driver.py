@@ -40,7 +40,7 @@ from agentrun._settings import connect_limit
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
-    from agentrun._guardrail import InputGuardrail, InputGuardrailResult
+    from agentrun._guardrail import InputGuardrail
     from agentrun._run.tools import Outcome
 
 
@@ -65,12 +65,12 @@ async def drive(run: Run) -> Decision:
                     connect_limit.reset(connecting)
         except Exception:
             if record_finished_calls(run):
-                await sessions.write_turn(run)
+                await sessions.write_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
             raise
         except anyio.get_cancelled_exc_class():
             # A turn that is cut off is dropped; one that was paused has its approvals, each for one call, and is kept.
             if run.state.pending is not None and record_finished_calls(run):
-                await sessions.write_turn(run)
+                await sessions.write_turn(run)  # noqa: ASYNC102 - shields itself
             raise
 
 
@@ -263,7 +263,7 @@ async def _run_calls(run: Run) -> Event:
     except Exception:
         for item in items_of(turn.outcomes):
             if item not in turn.shown:
-                await run.sink.item(item)
+                await run.sink.item(item)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     for item in items_of(turn.outcomes):
         if item not in turn.shown:
@@ -357,11 +357,11 @@ async def _check_output(run: Run) -> Event:
     except OutputGuardrailTripwireTriggered as exc:
         # A rejected message is dropped; a tool has run, so that its call stays, without what it returned.
         if run.output_makers:
-            await withhold_output(run, exc.guardrail_result.guardrail.get_name())
-            await _keep_turn(run)
+            await withhold_output(run, exc.guardrail_result.guardrail.get_name())  # noqa: ASYNC120 - a cancel wins over the error
+            await _keep_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     except Exception:
-        await _keep_turn(run)
+        await _keep_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     record_turn(run)
     state.is_finished = True

@@ -37,7 +37,7 @@ class CancelledOnce(Generic[_T]):
     def __await__(self) -> Generator[Any, Any, _T]:
         """Run the coroutine step by step, passing on what it waits for and what is thrown at it."""
         coroutine = self._coroutine
-        cancelled = anyio.get_cancelled_exc_class()
+        cancelled = anyio.get_cancelled_exc_class()  # noqa: ASYNC118 - the class is asked for in each run
         told = False
 
         def tell(exc: object) -> None:
@@ -52,7 +52,7 @@ class CancelledOnce(Generic[_T]):
             while True:
                 try:
                     value = yield waited_for
-                except BaseException as exc:  # noqa: BLE001 - thrown from outside, and passed on into the coroutine
+                except BaseException as exc:  # noqa: ASYNC103, BLE001 - thrown from outside, and passed on into the coroutine
                     tell(exc)
                     waited_for = coroutine.throw(exc)
                 else:

@@ -72,7 +72,7 @@ def one_exception(run_data: Callable[[], RunErrorDetails], order: Callable[[Base
     except BaseExceptionGroup as group:
         caught: BaseException = group
         chosen, others = _choose(group, order)
-    except BaseException as exc:  # noqa: BLE001 - raised again below, after the block has been left
+    except BaseException as exc:  # noqa: ASYNC103, BLE001 - raised again below, after the block has been left
         caught = chosen = exc
         others = []
     # Raised here and not in the handlers, so that no context is written over.

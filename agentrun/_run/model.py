@@ -210,7 +210,7 @@ async def _with_retries(run: Run, request: Request) -> ModelResponse:
         try:
             return await (started.stream() if run.sink.live else started.plain())
         except Exception as error:
-            decision = await _decide_retry(request, error, attempt, stream=run.sink.live, shown=started.content_shown)
+            decision = await _decide_retry(request, error, attempt, stream=run.sink.live, shown=started.content_shown)  # noqa: ASYNC120 - a cancel wins over the error
             if not decision.retry:
                 raise
             delay = decision.delay or 0.0
@@ -349,7 +349,7 @@ class Attempt:
                 raise
             finally:
                 if not ended:
-                    await _close(events)
+                    await _close(events)  # noqa: ASYNC102 - shields itself
         if final is not None:
             return final
         if broken is not None:

@@ -461,7 +461,7 @@ class Call:
                     output = await self._body()
                 else:
                     output = await CancelledOnce(self._body(), self._scope, lambda: self._begin_cleanup(cleanup))
-            except anyio.get_cancelled_exc_class() as exc:
+            except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
                 if self.tool.nests_run or self._scope.cancel_called:
                     raise
                 uncalled_for = exc  # nobody cancelled anything: the tool raised it by itself
