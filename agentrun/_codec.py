@@ -381,7 +381,7 @@ def _echo_reader(cls: type[WireValue]) -> Callable[[Any], Any]:
     def read(data: Any) -> Any:
         response = data.get("response")
         sequence_number = data.get("sequence_number")
-        if len(data) != 3 or type(response) is not dict or sequence_number is None:  # noqa: PLR2004 - and its type
+        if len(data) != 3 or type(response) is not dict or sequence_number is None:
             return read_any(data)
         event: Any = _new(cls)
         slot.__set__(event, response)

@@ -21,6 +21,7 @@ from agentrun._exceptions import RunTimeoutError, SessionBusy, UserError
 from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF, History
 from agentrun._items import ItemHelpers, ToolApprovalItem, copy_json
 from agentrun._settings import SessionSettings
+from agentrun.memory.session import lock_key
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agentrun")
 
-_SessionKey = tuple[type[Any], Any, str]
-
-_locks: anyio.lowlevel.RunVar[dict[_SessionKey, _SessionLock]] = anyio.lowlevel.RunVar("agentrun_session_locks")
-_held_here: ContextVar[frozenset[_SessionKey]] = ContextVar("agentrun_sessions_held", default=frozenset())
+_locks: anyio.lowlevel.RunVar[dict[Hashable, _SessionLock]] = anyio.lowlevel.RunVar("agentrun_session_locks")
+_held_here: ContextVar[frozenset[Hashable]] = ContextVar("agentrun_sessions_held", default=frozenset())
 
 
 class _SessionLock:
@@ -49,8 +48,7 @@ _NOTHING: nullcontext[None] = nullcontext()
 def held(run: Run) -> AbstractAsyncContextManager[None]:
     """Return a context that holds the run's session, so that runs on one session queue instead of interleaving.
 
-    One session is one class, one `session_id` and, where the class has it, one `lock_key`: a session whose objects share
-    no store says so by a key of its own for each. A run nested in one that holds the session goes on with it: it would
+    One session is one class and `session_id`, or what it says itself with a `lock_key`. A run nested in one that holds the session goes on with it: it would
     wait for itself.
 
     Raises:
@@ -61,18 +59,18 @@ def held(run: Run) -> AbstractAsyncContextManager[None]:
     session = run.spec.session
     if session is None:
         return _NOTHING
-    key = (type(session), getattr(session, "lock_key", None), session.session_id)
+    key = lock_key(session)
     return _NOTHING if key in _held_here.get() else _queued(run, key)
 
 
 @asynccontextmanager
-async def _queued(run: Run, key: _SessionKey) -> AsyncGenerator[None, None]:
-    nothing: dict[_SessionKey, _SessionLock] = {}
+async def _queued(run: Run, key: Hashable) -> AsyncGenerator[None, None]:
+    nothing: dict[Hashable, _SessionLock] = {}
     locks = _locks.get(nothing)
     _locks.set(locks)
     entry = locks.setdefault(key, _SessionLock())
     if entry.users and run.spec.config.session_busy == "reject":
-        raise SessionBusy(f"session {key[-1]!r} is held by another run; wait for it, or set session_busy='wait'")
+        raise SessionBusy(f"session {getattr(run.spec.session, 'session_id', '')!r} is held by another run; wait for it, or set session_busy='wait'")
     entry.users += 1
     try:
         async with entry.lock:

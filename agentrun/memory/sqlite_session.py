@@ -71,6 +71,13 @@ class SQLiteSession(SessionABC):
         self._release = weakref.finalize(self, self._database.release)
         self._schema = self._tables()
 
+    @property
+    def lock_key(self) -> tuple[str, str, str, str]:
+        """What runs queue on: the conversation in this file and table, whatever object it is reached through."""
+        path = os.fspath(self.db_path)
+        place = f"memory {id(self)}" if path in {":memory:", ""} else os.path.realpath(path)
+        return ("sqlite", place, self.messages_table, self.session_id)
+
     def _tables(self) -> str:
         """Return the statements that create the tables."""
         sessions, messages = self.sessions_table, self.messages_table

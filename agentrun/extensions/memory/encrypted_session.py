@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio.lowlevel
@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from agentrun.extensions.memory._extras import needs
 from agentrun.memory._stored import check_session_id, decode_item, encode_items, log, newest, wanted
-from agentrun.memory.session import SessionABC
+from agentrun.memory.session import SessionABC, lock_key
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -75,6 +75,11 @@ class EncryptedSession(SessionABC):
         )
         self._cipher = fernet.Fernet(base64.urlsafe_b64encode(derived))
         self._invalid: type[Exception] = fernet.InvalidToken
+
+    @property
+    def lock_key(self) -> Hashable:
+        """What runs queue on: the session underneath."""
+        return lock_key(self.underlying_session)
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the newest `limit` items that can be read, oldest first.
