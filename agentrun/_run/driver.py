@@ -22,6 +22,7 @@ from agentrun._exceptions import (
     RunTimeoutError,
     UserError,
 )
+from agentrun._guardrail import InputGuardrailResult
 from agentrun._items import InputItem, MessageOutputItem, RunItem
 from agentrun._responses import ResponseOutputMessage, ResponseOutputText
 from agentrun._run import sessions
@@ -135,7 +136,7 @@ async def _guarded(run: Run, guardrails: Sequence[InputGuardrail[Any]]) -> Async
     if run.spec.config.guardrail_gate == "output":
         run.sink.hold()
     # The guardrails own the send side, a clone each; the task that opens the gate owns the receive side.
-    send_verdicts, verdicts = anyio.create_memory_object_stream["InputGuardrailResult"](len(guardrails))
+    send_verdicts, verdicts = anyio.create_memory_object_stream[InputGuardrailResult](len(guardrails))
     asks = input_asks(run, guardrails, run.state.original_input)
     ended: dict[int, tuple[float, int]] = {}
     results = run.state.input_guardrail_results
