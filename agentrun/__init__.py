@@ -174,6 +174,10 @@ if TYPE_CHECKING:
         RetryPolicyContext,
         retry_policies,
     )
+    from agentrun._run.desk import (
+        ApprovalRequest,
+        ApprovalRequests,
+    )
     from agentrun._run.leave import (
         CapturedRun,
         capture_run,
@@ -430,6 +434,10 @@ _HOMES = {
         "RetryPolicyContext",
         "retry_policies",
     ),
+    "agentrun._run.desk": (
+        "ApprovalRequest",
+        "ApprovalRequests",
+    ),
     "agentrun._run.leave": (
         "CapturedRun",
         "capture_run",
@@ -555,6 +563,8 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "AgentToolStreamEvent",
     "AgentUpdatedStreamEvent",
     "AgentsException",
+    "ApprovalRequest",
+    "ApprovalRequests",
     "CallModelData",
     "CallModelInputFilter",
     "CapturedRun",
