@@ -13,6 +13,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import anyio
@@ -31,6 +32,7 @@ from agentrun._items import ItemHelpers, MessageOutputItem, ToolCallOutputItem
 from agentrun._settings import MaybeAwaitable
 from agentrun._tool_failure import (
     IMPLICIT_FAILURE,
+    AgentToolDepthError,
     ToolArgumentsError,
     ToolErrorFunction,
     default_tool_error_function,
@@ -60,6 +62,13 @@ __all__ = [
 ]
 
 log = logging.getLogger("agentrun")
+
+MAX_AGENT_TOOL_DEPTH = 10
+"""How many agent tools may run inside one another; protects a run whose agents call each other in a circle. `max_turns`
+does not bound that: each nested run has turns of its own."""
+
+_depth: ContextVar[int] = ContextVar("agentrun_agent_tool_depth", default=0)
+"""Inside how many agent tools this code runs."""
 
 
 class AgentToolStreamEvent(TypedDict):
@@ -183,7 +192,24 @@ class _AgentToolBody:
     options: AgentToolOptions
 
     async def invoke(self, context: ToolContext[Any], arguments: str) -> Any:
-        """Run the agent and return what the calling model is told, or an `AgentToolPause`."""
+        """Run the agent and return what the calling model is told, or an `AgentToolPause`.
+
+        Raises:
+            AgentToolDepthError: the call comes from inside of too many agent tools already.
+        """
+        depth = _depth.get()
+        if depth >= MAX_AGENT_TOOL_DEPTH:
+            raise AgentToolDepthError(
+                f"agent tool {self.name!r} was called inside of {depth} agent tools, more than a run may nest; see "
+                f"whether agent {self.agent.name!r} can call itself, and take the tool from one agent of the circle"
+            )
+        token = _depth.set(depth + 1)
+        try:
+            return await self._answer(context, arguments)
+        finally:
+            _depth.reset(token)
+
+    async def _answer(self, context: ToolContext[Any], arguments: str) -> Any:
         params = self.arguments.read(arguments, context.tool_call_id)
         nested_input: Any = context.nested
         if nested_input is None:

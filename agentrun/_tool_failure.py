@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
-from agentrun._exceptions import ModelBehaviorError
+from agentrun._exceptions import ModelBehaviorError, UserError
 
 if TYPE_CHECKING:
     from agentrun._context import ToolContext
@@ -71,6 +71,13 @@ class ToolArgumentsError(ModelBehaviorError):
         super().__init__(f"tool {tool_name!r} was called with arguments it cannot take: " + "\n".join(faults))
         self.faults = list(faults)
         self.call_id = call_id
+
+
+class AgentToolDepthError(UserError):
+    """Agents as tools are nested too deep, as happens when one of them can call itself, over whichever others.
+
+    No failure function is asked about it: the model it would be told to is one of those that go round in circles.
+    """
 
 
 def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
@@ -163,7 +170,8 @@ ToolInvoker: TypeAlias = "Callable[[ToolContext[Any], str], Awaitable[Any]]"
 def with_failure_function(invoke: ToolInvoker, on_failure: OnFailure) -> ToolInvoker:
     """Return `invoke` with everything it raises turned into an output by `on_failure`.
 
-    Cancellation passes through, as do KeyboardInterrupt and SystemExit. With None it is `invoke` itself.
+    Cancellation passes through, as do KeyboardInterrupt, SystemExit and AgentToolDepthError. With None it is `invoke`
+    itself.
     """
     if on_failure is None:
         return invoke
@@ -171,6 +179,8 @@ def with_failure_function(invoke: ToolInvoker, on_failure: OnFailure) -> ToolInv
     async def invoke_safely(context: ToolContext[Any], arguments: str) -> Any:
         try:
             return await invoke(context, arguments)
+        except AgentToolDepthError:
+            raise
         except Exception as exc:  # noqa: BLE001 - boundary of the tool: what it raises is an output for the model
             return await failure_output(context, exc, on_failure)
 

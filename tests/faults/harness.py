@@ -58,7 +58,7 @@ class Cell(unit.Cell):  # type: ignore[misc]  # loaded by path
     """One way to run an agent: an API, streamed or plain."""
 
     def __init__(self, api: str, streamed: bool) -> None:
-        super().__init__(wires.Wire(), api, streamed)
+        super().__init__(wires.Wire(), api, streamed)  # pyright: ignore[reportUnknownMemberType]
         self.attempt = 0
         """Which request of the faulty turn is answered, from 1."""
 
@@ -87,7 +87,7 @@ class Cell(unit.Cell):  # type: ignore[misc]  # loaded by path
         ]
         if not self.streamed:
             return json.dumps(wire.completion(text, "tool_calls", tool_calls=made) | members).encode()
-        last = {**wire.delta(), "choices": [], "usage": wire.usage} | members
+        last: Any = {**wire.delta(), "choices": [], "usage": wire.usage} | members
         body: bytes = wire.sse(wire.delta(content=text, tool_calls=made), wire.delta("tool_calls"), last, "[DONE]")
         return body
 

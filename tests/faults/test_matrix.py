@@ -11,13 +11,12 @@ row runs in one of its cells on one backend and the rows marked `core` in all; A
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +88,6 @@ async def rst_after_head(connection: Any, wire: Any, cell: Any) -> None:
     await connection.send(wire.head(cell.content_type))
     await anyio.sleep(0.01)
     await connection.reset()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _frozen() -> Generator[None]:
-    """Leave what exists already out of the garbage collections that look for leaks."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 async def _some(connection: Any, wire: Any, cell: Any) -> None:
