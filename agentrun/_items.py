@@ -422,14 +422,15 @@ _SCALARS = frozenset({str, int, float, bool})
 
 def copy_json(value: Any) -> Any:
     """Return a deep copy of plain JSON data; anything that is no dict or list is shared."""
-    kind: object = type(value)
-    if value is None or kind in _SCALARS:
+    if value is None or type(value) in _SCALARS:
         return value
-    if kind is dict:
+    if type(value) is dict:
         # Most values are scalars: they are told apart here, where it costs no call.
-        return {key: one if type(one) in _SCALARS else copy_json(one) for key, one in value.items()}
-    if kind is list:
-        return [one if type(one) in _SCALARS else copy_json(one) for one in value]
+        fields = cast("dict[str, Any]", value)
+        return {key: one if type(one) in _SCALARS else copy_json(one) for key, one in fields.items()}
+    if type(value) is list:
+        entries = cast("list[Any]", value)
+        return [one if type(one) in _SCALARS else copy_json(one) for one in entries]
     if isinstance(value, dict):
         return copy_json(dict(cast("dict[str, Any]", value)))
     return as_dict(value) if hasattr(value, "model_dump") or attrs.has(cast("type[object]", type(value))) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -37,7 +38,7 @@ _T = TypeVar("_T")
 ToInputListMode = Literal["preserve_all", "normalized"]
 
 
-class RunResultBase:
+class RunResultBase(abc.ABC):
     """What a run has come to, finished or not.
 
     Source: results.
@@ -62,23 +63,21 @@ class RunResultBase:
     max_turns: int | None
     agent_tool_invocation: AgentToolInvocation | None
     """Which call this result belongs to, for results of agents used as tools."""
+    warnings: list[str]
+    """What went wrong without failing the run: cleanups that were cut short, threads that were abandoned."""
 
     @property
+    @abc.abstractmethod
     def last_agent(self) -> Agent[Any]:
         """The agent that ran last.
 
         Raises:
             AgentsException: it was released and is gone.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _own_state(self) -> RunState[Any]:
-        raise NotImplementedError
-
-    @property
-    def warnings(self) -> list[str]:
-        """What went wrong without failing the run: cleanups that were cut short, threads that were abandoned."""
-        return self._own_state().warnings
+        """Return the state that the result is a view of."""
 
     @property
     def last_response_id(self) -> str | None:
@@ -140,8 +139,9 @@ class RunResultBase:
                 verdict.release_agent()
         self._release_last_agent()
 
+    @abc.abstractmethod
     def _release_last_agent(self) -> None:
-        raise NotImplementedError
+        """Let go of the last agent, and of the state that holds it."""
 
     def to_state(self) -> RunState[Any]:
         """Return the run as a state that can be decided on, stored, and run again; a snapshot of its own each time.
@@ -203,6 +203,7 @@ class RunResult(RunResultBase):
     max_turns: int | None = 10
     interruptions: list[ToolApprovalItem] = attrs.field(factory=list[Any])
     agent_tool_invocation: AgentToolInvocation | None = None
+    warnings: list[str] = attrs.field(factory=list[str])
     _state: RunState[Any] | None = attrs.field(default=None, alias="state")
 
     @classmethod
@@ -222,6 +223,7 @@ class RunResult(RunResultBase):
             state.max_turns,
             state.interruptions,
             None,
+            state.warnings,
             state,
         )
 
@@ -379,6 +381,11 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
     def interruptions(self) -> list[ToolApprovalItem]:  # type: ignore[override]
         """The calls that wait for a decision; empty unless the run is paused."""
         return self._live.state.interruptions
+
+    @property
+    def warnings(self) -> list[str]:  # type: ignore[override]
+        """What went wrong so far without failing the run."""
+        return self._live.state.warnings
 
     @property
     def max_turns(self) -> int | None:  # type: ignore[override]
