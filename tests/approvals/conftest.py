@@ -1,4 +1,4 @@
-"""Every test of this folder runs with `Runner.run` and with `Runner.run_streamed`, and resumes both live and stored states."""
+"""Every test of this folder runs plain and streamed, and resumes both live and stored states."""
 
 from __future__ import annotations
 

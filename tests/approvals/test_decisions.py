@@ -104,7 +104,12 @@ async def test_calls_without_approval_run_at_once_and_stand_before_the_approvals
     assert result.final_output == "done"
     assert till.done == ["look sea", "look sky", "pay Ann", "pay Bob"]
     sent: Any = till.model.calls[1].input
-    assert [item.get("call_id") for item in sent if item.get("type") == "function_call_output"] == ["c2", "c4", "c1", "c3"]
+    assert [item.get("call_id") for item in sent if item.get("type") == "function_call_output"] == [
+        "c2",
+        "c4",
+        "c1",
+        "c3",
+    ]
 
 
 async def test_deciding_some_runs_those_and_waits_for_the_rest_without_a_model_call(run: Any, stored: Any) -> None:
@@ -280,7 +285,9 @@ async def test_arguments_that_are_no_json_object_need_approval_whatever_the_rule
     assert [item.arguments for item in result.interruptions] == [arguments]
     state = result.to_state()
     state.approve(state.get_interruptions()[0])
-    assert (await run(agent, state)).final_output == "ok", "approved, the call fails as any call with bad arguments does"
+    assert (await run(agent, state)).final_output == "ok", (
+        "approved, the call fails as any call with bad arguments does"
+    )
 
 
 async def test_a_rule_that_raises_fails_the_run_and_nothing_has_run(run: Any) -> None:
@@ -473,7 +480,10 @@ async def test_a_resumed_stream_shows_only_what_is_new(run: Any, stored: Any) ->
 async def test_usage_goes_on_from_a_copy(run: Any, stored: Any) -> None:
     """S-91."""
     till = Till(
-        ModelStep.respond([pay("c1", "Ann")], usage=Usage(requests=1, input_tokens=10, output_tokens=1, total_tokens=11)), ModelStep.respond("done", usage=Usage(requests=1, input_tokens=20, output_tokens=2, total_tokens=22))
+        ModelStep.respond(
+            [pay("c1", "Ann")], usage=Usage(requests=1, input_tokens=10, output_tokens=1, total_tokens=11)
+        ),
+        ModelStep.respond("done", usage=Usage(requests=1, input_tokens=20, output_tokens=2, total_tokens=22)),
     )
     first = await run(till.agent)
     state = await stored(till.agent, first.to_state())

@@ -49,7 +49,9 @@ class Tower:
 
         usage = Usage(requests=1, input_tokens=1, output_tokens=1, total_tokens=2)
         calls = [function_call("look", {}, call_id="k1"), function_call("cut", {"what": "rope"}, call_id="k2")]
-        self.models = [ScriptedModel([ModelStep.respond(calls, usage=usage), ModelStep.respond("inner done", usage=usage)])]
+        self.models = [
+            ScriptedModel([ModelStep.respond(calls, usage=usage), ModelStep.respond("inner done", usage=usage)])
+        ]
         agent: Agent[Any] = Agent("level0", model=self.models[0], tools=[look, cut])
         self.inner = agent
         for level in range(1, depth):
@@ -189,11 +191,11 @@ async def test_a_tool_call_context_object_reaches_a_resumed_nested_run(run: Any)
     """RT-4, S-75: `context_override` counts at every depth."""
     seen: list[Any] = []
 
-    @function_tool(needs_approval=True)
-    async def cut(context: Any) -> str:
-        return "cut"
+    def rule(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
+        seen.append(context.context)
+        return True
 
-    @function_tool(needs_approval=lambda context, arguments, call_id: seen.append(context.context) or True)
+    @function_tool(needs_approval=rule)
     async def mark() -> str:
         return "marked"
 
@@ -247,7 +249,9 @@ def repair(call_id: str, what: str) -> Any:
     return function_call("repair", {"what": what}, call_id=call_id)
 
 
-async def test_an_approval_after_a_handoff_belongs_to_the_new_agent_and_resumes_with_the_root(run: Any, stored: Any) -> None:
+async def test_an_approval_after_a_handoff_belongs_to_the_new_agent_and_resumes_with_the_root(
+    run: Any, stored: Any
+) -> None:
     """RT-11."""
     desk = Desk()
     desk.script([function_call(TRANSFER, {}, call_id="h1")], [repair("c1", "car")], "done")
@@ -358,6 +362,7 @@ async def test_added_input_reaches_the_model_after_the_approved_calls(run: Any, 
 
 async def test_added_input_is_judged_and_stays_added_when_it_is_refused(run: Any, stored: Any) -> None:
     """RT-9, RT-12."""
+
     @input_guardrail
     def polite(context: Any, agent: Any, given: Any) -> GuardrailFunctionOutput:
         return GuardrailFunctionOutput(None, tripwire_triggered="fool" in str(given))

@@ -21,8 +21,8 @@ How = Literal["scope", "immediate", "after_turn", "native"]
 SAMPLE = None if os.environ.get("AGENTRUN_SWEEP") == "full" else 12
 SEED = int(os.environ.get("AGENTRUN_SWEEP_SEED", "0"))
 WAYS: list[tuple[Backend, How]] = [
-    *(("asyncio", how) for how in ("scope", "immediate", "after_turn", "native")),  # type: ignore[list-item]
-    *(("trio", how) for how in ("scope", "immediate", "after_turn")),  # type: ignore[list-item]
+    *(("asyncio", how) for how in ("scope", "immediate", "after_turn", "native")),
+    *(("trio", how) for how in ("scope", "immediate", "after_turn")),
 ]
 
 

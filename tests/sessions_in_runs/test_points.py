@@ -14,9 +14,9 @@ from agentrun import (
     MaxTurnsExceeded,
     OutputGuardrailTripwireTriggered,
     RunConfig,
-    RunTimeoutError,
     Runner,
     RunState,
+    RunTimeoutError,
     SessionBusy,
     SessionSettings,
     Timeouts,
@@ -203,7 +203,9 @@ async def test_a_paused_run_stores_its_calls_and_the_resumed_one_what_is_new(run
     state.reject(state.get_interruptions()[0])
     session.log.clear()
     result = await run(agent, state, session=session)
-    assert session.log == [("add", ["out:c1"]), ("add", ["assistant:done"])], "nothing is read, the input is not written again"
+    assert session.log == [("add", ["out:c1"]), ("add", ["assistant:done"])], (
+        "nothing is read, the input is not written again"
+    )
     assert sent(agent) == ["user:hi", "call:c1", "call:c2", "out:c2", "out:c1"]
 
 
@@ -283,7 +285,14 @@ async def test_a_callback_makes_the_input_and_only_new_items_are_stored(run: Any
     agent = agent_of("done")
     await run(agent, "hi", session=session, run_config=RunConfig(session_input_callback=combine))
     assert sent(agent) == ["user:old 2", "developer:note", "user:HI"]
-    assert await session.kept() == ["user:old 0", "user:old 1", "user:old 2", "developer:note", "user:HI", "assistant:done"]
+    assert await session.kept() == [
+        "user:old 0",
+        "user:old 1",
+        "user:old 2",
+        "developer:note",
+        "user:HI",
+        "assistant:done",
+    ]
 
 
 async def test_a_callback_that_returns_no_list_fails_the_run_before_any_request(run: Any) -> None:
@@ -378,8 +387,11 @@ async def test_a_slow_write_that_is_cancelled_is_stored_once_or_not_at_all(run: 
         await run(agent_of([work("c1"), work("c2")], "done"), session=session)
     assert anyio.current_time() - start <= at + 0.3 + 0.01
     kept = await session.kept()
-    assert kept in (["user:hi"], ["user:hi", "call:c1", "call:c2", "out:c1", "out:c2"], 
-                    ["user:hi", "call:c1", "call:c2", "out:c1", "out:c2", "assistant:done"])
+    assert kept in (
+        ["user:hi"],
+        ["user:hi", "call:c1", "call:c2", "out:c1", "out:c2"],
+        ["user:hi", "call:c1", "call:c2", "out:c1", "out:c2", "assistant:done"],
+    )
     session.seconds = 0
     await run(agent_of("fine"), "again", session=session)
     assert (await session.kept())[len(kept) :] == ["user:again", "assistant:fine"]
@@ -427,7 +439,7 @@ async def test_another_object_for_the_same_conversation_waits_too_and_another_co
     class Shared(Notebook):
         def __init__(self, session_id: str) -> None:
             super().__init__(session_id)
-            self._items, self.lock_key = store, "the one store"  # type: ignore[assignment]
+            self._items, self.lock_key = store, "the one store"
 
     start = anyio.current_time()
     async with anyio.create_task_group() as nursery:
@@ -484,7 +496,9 @@ async def test_in_memory_sessions_are_apart_whatever_their_id(run: Any) -> None:
         for name in "AB":
             config = RunConfig(session_busy="reject")
             agent = slow_agent(name)
-            nursery.start_soon(lambda agent, config: run(agent, session=InMemorySession(), run_config=config), agent, config)
+            nursery.start_soon(
+                lambda agent, config: run(agent, session=InMemorySession(), run_config=config), agent, config
+            )
     assert anyio.current_time() - start == pytest.approx(1, abs=0.1)
 
 
@@ -518,7 +532,9 @@ async def test_a_conversation_is_sent_only_what_is_new(run: Any) -> None:
         model: Any = agent.model
         assert [sent(agent, n) for n in range(3)] == [["user:hi"], ["out:c1"], ["out:c2"]]
         ids = [call.previous_response_id for call in model.calls]
-        expected: list[Any] = [None] * 3 if "conversation_id" in option else [option.get("previous_response_id"), "r1", "r2"]
+        expected: list[Any] = (
+            [None] * 3 if "conversation_id" in option else [option.get("previous_response_id"), "r1", "r2"]
+        )
         assert ids == expected
         assert {call.conversation_id for call in model.calls} == {option.get("conversation_id")}
         assert result.last_response_id == "r3"

@@ -70,7 +70,9 @@ class World:
         self.inner.model = ScriptedModel([ModelStep.respond([_pay("n1", "Nan")], usage=USAGE)])
         self.root.model = ScriptedModel(
             [
-                ModelStep.respond([reasoning("hm"), _look("c1", "sea")], usage=USAGE, response_id="r1", request_id="q1"),
+                ModelStep.respond(
+                    [reasoning("hm"), _look("c1", "sea")], usage=USAGE, response_id="r1", request_id="q1"
+                ),
                 [assistant_message("over"), function_call("transfer_to_expert", {}, call_id="h1")],
             ]
         )

@@ -130,7 +130,9 @@ async def test_what_is_no_state_at_all_is_refused(world: Any, found: Any) -> Non
         await RunState.from_json(world.root, found)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "NaN", '{"a": NaN}', "1" * 5000, "\ud800", '{"a": "\udfff"', "[" * 200_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "NaN", '{"a": NaN}', "1" * 5000, "\ud800", '{"a": "\udfff"', "[" * 200_000]
+)
 async def test_text_that_is_no_state_is_refused(world: Any, text: str) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         await RunState.from_string(world.root, text)
@@ -252,7 +254,9 @@ async def test_a_key_that_protects_nothing_is_refused(world: Any, key: Any) -> N
 # --- what is written can be read
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, "\ud800 half", "nul \0", {1: 2}, {1, 2}, object(), b"bytes", [[[[]]]]])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, "\ud800 half", "nul \0", {1: 2}, {1, 2}, object(), b"bytes", [[[[]]]]]
+)
 async def test_whatever_a_tool_returns_the_state_can_be_stored_and_read(world: Any, value: Any) -> None:
     state = await world.paused()
     output = next(item for item in state.new_items if item.type == "tool_call_output_item")

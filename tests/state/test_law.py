@@ -1,4 +1,4 @@
-"""Issue 4: a state goes through JSON between any two turns; what comes of the run is what the uninterrupted one comes to."""
+"""Issue 4: a state goes through JSON between any two turns, and the run comes to what the whole run comes to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentrun import Agent, Runner, RunState, Usage, function_tool, handoff
+from agentrun import Agent, Runner, RunState, Tool, Usage, function_tool, handoff
 from agentrun.memory import InMemorySession
 from agentrun.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
@@ -27,7 +27,10 @@ class Play:
 
 PLAYS = st.builds(
     Play,
-    st.lists(st.lists(st.sampled_from(["free", "guarded", "nested", "over", "text"]), min_size=1, max_size=3).map(tuple), max_size=3),
+    st.lists(
+        st.lists(st.sampled_from(["free", "guarded", "nested", "over", "text"]), min_size=1, max_size=3).map(tuple),
+        max_size=3,
+    ),
     st.booleans(),
 )
 
@@ -37,7 +40,9 @@ class Stage:
 
     def __init__(self, play: Play) -> None:
         self.done: list[str] = []
-        self.model = ScriptedModel([*map(self._reply, range(len(play.turns)), play.turns), ModelStep.respond("the end", usage=USAGE)])
+        self.model = ScriptedModel(
+            [*map(self._reply, range(len(play.turns)), play.turns), ModelStep.respond("the end", usage=USAGE)]
+        )
 
         @function_tool
         async def free(number: str) -> str:
@@ -56,7 +61,7 @@ class Stage:
             return [function_call("guarded", {"number": last["content"]}, call_id=f"in-{last['content']}")]
 
         inner: Agent[Any] = Agent("inner", model=ScriptedModel([inner_reply] * 40), tools=[guarded])
-        tools = [free, guarded, inner.as_tool("nested", None)]
+        tools: list[Tool] = [free, guarded, inner.as_tool("nested", None)]
         self.first: Agent[Any] = Agent("first", model=self.model, tools=tools)
         self.second: Agent[Any] = Agent("second", model=self.model, tools=tools)
         keep = (lambda data: data.clone(input_history="short", pre_handoff_items=())) if play.filtered else None

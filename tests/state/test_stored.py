@@ -57,7 +57,7 @@ async def test_everything_of_a_state_comes_back(world: Any) -> None:
     assert again.raw_responses[0].response_id == "r1" and again.raw_responses[0].request_id == "q1"
     assert again.calls_done == state.calls_done and again.tools_used == state.tools_used
     with pytest.raises(UserError, match="record of a verdict"):
-        await again.input_guardrail_results[0].guardrail.run(again.context, world.root, "x")
+        await again.input_guardrail_results[0].guardrail.run(world.root, "x", again.context)
 
 
 async def test_a_state_made_by_hand_runs(world: Any) -> None:
@@ -168,10 +168,13 @@ async def test_a_state_holds_no_tracing_key(world: Any) -> None:
 # --- states of earlier versions
 
 
-@pytest.mark.parametrize("path", sorted(CORPUS.glob("*.json")), ids=lambda path: path.stem)
-async def test_a_state_of_an_earlier_version_loads_and_goes_on(world: Any, path: Path) -> None:
+STORED = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(CORPUS.glob("*.json"))}
+
+
+@pytest.mark.parametrize("name", STORED)
+async def test_a_state_of_an_earlier_version_loads_and_goes_on(world: Any, name: str) -> None:
     """RT-5: what was ever written stays readable; a file here is never changed, only added."""
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = STORED[name]
     for agent in (world.root, world.expert, world.inner):
         agent.model = ScriptedModel(["finished"])
     state = await RunState.from_json(world.root, stored["state"])
@@ -190,4 +193,4 @@ async def test_a_state_of_an_earlier_version_loads_and_goes_on(world: Any, path:
 def test_every_version_has_stored_states() -> None:
     from agentrun._state_json import KNOWN_VERSIONS
 
-    assert {path.name.split("-")[0] for path in CORPUS.glob("*.json")} == set(KNOWN_VERSIONS)
+    assert {name.split("-")[0] for name in STORED} == set(KNOWN_VERSIONS)
