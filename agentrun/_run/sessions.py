@@ -48,8 +48,8 @@ _NOTHING: nullcontext[None] = nullcontext()
 def held(run: Run) -> AbstractAsyncContextManager[None]:
     """Return a context that holds the run's session, so that runs on one session queue instead of interleaving.
 
-    One session is one class and `session_id`, or what it says itself with a `lock_key`. A run nested in one that holds the session goes on with it: it would
-    wait for itself.
+    One session is one class and `session_id`, or what it says itself with a `lock_key`. A run nested in one that holds
+    the session goes on with it: it would wait for itself.
 
     Raises:
         SessionBusy: another run holds it, and `RunConfig.session_busy` is "reject".
@@ -70,7 +70,10 @@ async def _queued(run: Run, key: Hashable) -> AsyncGenerator[None, None]:
     _locks.set(locks)
     entry = locks.setdefault(key, _SessionLock())
     if entry.users and run.spec.config.session_busy == "reject":
-        raise SessionBusy(f"session {getattr(run.spec.session, 'session_id', '')!r} is held by another run; wait for it, or set session_busy='wait'")
+        raise SessionBusy(
+            f"session {getattr(run.spec.session, 'session_id', '')!r} is held by another run; wait for it, "
+            "or set session_busy='wait'"
+        )
     entry.users += 1
     try:
         async with entry.lock:

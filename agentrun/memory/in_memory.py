@@ -28,7 +28,7 @@ class InMemorySession(SessionABC):
     ) -> None:
         self.session_id: str = check_session_id(session_id)
         self.session_settings: SessionSettings | None = as_settings(session_settings)
-        self.lock_key = object()
+        self.lock_key: object = object()
         self._items: list[TResponseInputItem] = []
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:

@@ -73,8 +73,8 @@ class SessionABC(abc.ABC):
 def lock_key(session: Session) -> Hashable:
     """Return what two runs must not hold at once: what the session says with `lock_key`, else its class and id.
 
-    A session may have a `lock_key` of its own where its id does not say it all: the file it is kept in, or the session it
-    is wrapped round.
+    A session may have a `lock_key` of its own where its id does not say it all: the file it is kept in, or the session
+    it is wrapped round.
     """
     own: Hashable = getattr(session, "lock_key", None)
     return own if own is not None else (type(session), session.session_id)

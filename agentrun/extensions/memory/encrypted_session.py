@@ -15,6 +15,7 @@ from agentrun.memory.session import SessionABC, lock_key
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
+    from agentrun._settings import SessionSettings
     from agentrun.memory.session import Session
 
 __all__ = ["EncryptedSession"]
@@ -64,7 +65,7 @@ class EncryptedSession(SessionABC):
             raise ValueError(f"max_scan_items must be a positive number or None, got {max_scan_items!r}")
         self.session_id: str = check_session_id(session_id)
         self.underlying_session = underlying_session
-        self.session_settings = underlying_session.session_settings
+        self.session_settings: SessionSettings | None = underlying_session.session_settings
         self.ttl = ttl
         self.max_scan_items = max_scan_items
         fernet: Any = needs("cryptography.fernet", "encrypt", "EncryptedSession")
