@@ -337,7 +337,7 @@ async def test_a_step_can_cut_the_connection(step: Any, lines: int) -> None:
             with pytest.raises(httpx.RemoteProtocolError):
                 async with client.stream("POST", f"{url}/responses", json={"stream": True}) as reply:
                     async for line in reply.aiter_lines():
-                        seen.append(line)  # noqa: PERF401  # what came before the cut is looked at
+                        seen.append(line)  # what came before the cut is looked at
     assert len(seen) == lines
     assert provider.cut_streams == 1
     provider.assert_complete()

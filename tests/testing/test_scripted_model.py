@@ -342,7 +342,7 @@ async def test_a_gate_holds_the_stream_back_until_it_is_opened(before: int | str
 
     async def listen() -> None:
         async for event in model.stream_response(**arguments()):
-            seen.append(event)  # noqa: PERF401  # what came before the end is looked at
+            seen.append(event)  # what came before the end is looked at
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as nursery:
@@ -363,7 +363,7 @@ async def test_a_hanging_stream_stops_after_its_events_and_ends_on_cancel(after:
     seen: list[Any] = []
     with anyio.move_on_after(60) as scope:
         async for event in model.stream_response(**arguments()):
-            seen.append(event)  # noqa: PERF401  # what came before the end is looked at
+            seen.append(event)  # what came before the end is looked at
     assert scope.cancelled_caught
     assert len(seen) == after
     assert (model.open_streams, model.closed_streams) == (0, 1)
