@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from agentrun import Agent, AgentsException, ModelBehaviorError, Runner, RunState, UserError
@@ -108,6 +108,7 @@ async def test_every_part_of_a_state_may_be_missing_or_double(world: Any) -> Non
             parent.update(before)
 
 
+PHASES = (Phase.generate, Phase.shrink)  # nothing is targeted, so the optimiser need not be loaded in the loop
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -115,7 +116,9 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(seed=st.randoms(use_true_random=False), new=JSON)
 async def test_any_value_in_any_place_is_a_state_or_a_user_error(world: Any, seed: Any, new: Any) -> None:
     data = (await world.paused()).to_json()

@@ -6,13 +6,14 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from agentrun import Agent, Runner, RunState, Tool, Usage, function_tool, handoff
 from agentrun.memory import InMemorySession
 from agentrun.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
+PHASES = (Phase.generate, Phase.shrink)  # nothing is targeted, so the optimiser need not be loaded in the loop
 USAGE = Usage(requests=1, input_tokens=5, output_tokens=2, total_tokens=7)
 
 
@@ -141,7 +142,7 @@ def without_order(items: list[Any]) -> list[Any]:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, phases=PHASES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(play=PLAYS, data=st.data())
 async def test_a_run_that_is_stored_between_turns_comes_to_what_the_whole_run_comes_to(
     play: Play, data: st.DataObject
