@@ -325,9 +325,9 @@ class Attempt:
         with anyio.CancelScope(deadline=min(self._ends_at, now + _seconds(self._first_event))) as scope:
             try:
                 async for event in events:
-                    limit = "idle"
                     now = anyio.current_time()
-                    if scope.deadline - now < idle:
+                    if limit == "first_event" or scope.deadline - now < idle:
+                        limit = "idle"  # from here on, also where the first event might have come later than this
                         scope.deadline = min(self._ends_at, now + idle * (1 + IDLE_SLACK))
                     self._note_shown(event.type)
                     if not sink.send_raw_nowait(event):
@@ -338,6 +338,7 @@ class Attempt:
                         else:
                             broken = event  # the model knows best what is wrong, and raises it next
                         scope.deadline = anyio.current_time() + DRAIN_SECONDS
+                        idle = -math.inf  # what comes now moves no deadline
                 ended = True
             except anyio.get_cancelled_exc_class():
                 if final is None:

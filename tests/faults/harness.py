@@ -67,7 +67,7 @@ class Cell(unit.Cell):  # type: ignore[misc]  # loaded by path
 
     def calls_body(self, calls: list[dict[str, Any]], text: str | None = None, **members: Any) -> bytes:
         """Return the body of a reply that makes `calls`, each with "name", "arguments" and "call_id"."""
-        wire = self.wire
+        wire: Any = self.wire
         if self.api == "responses":
             items = [
                 {"type": "function_call", "id": f"fc_{at}", "status": "completed", **call}

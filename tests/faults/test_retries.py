@@ -64,6 +64,18 @@ class Failing:
         return [later - sooner for sooner, later in zip(self.came, self.came[1:], strict=False)]
 
 
+def always(context: RetryPolicyContext) -> bool:
+    return True
+
+
+def whatever_it_costs(context: RetryPolicyContext) -> RetryDecision:
+    return RetryDecision(retry=True, approve_unsafe_replay=True)
+
+
+def only_once(context: RetryPolicyContext) -> bool:
+    return context.attempt < 2
+
+
 def policy(decide: Any, most: int | None = 2) -> ModelRetrySettings:
     return ModelRetrySettings(most, FAST, decide)
 
@@ -138,13 +150,9 @@ async def rst_in_body(connection: Any, wire: Any, cell: Any) -> None:
     await connection.reset()
 
 
-def always(context: RetryPolicyContext) -> RetryDecision:
-    return RetryDecision(retry=True, approve_unsafe_replay=True)
-
-
 @pytest.mark.parametrize("api", ["responses", "chat"])
 async def test_nothing_is_sent_again_once_content_was_shown_whatever_a_policy_says(api: str) -> None:
-    async with faulty_run(Cell(api, streamed=True), rst_in_body, retry=policy(always)) as seen:
+    async with faulty_run(Cell(api, streamed=True), rst_in_body, retry=policy(whatever_it_costs)) as seen:
         assert isinstance(seen.error, ModelTransportError)
         assert seen.attempts == 1
         raw = [one.data for one in seen.events if one.type == "raw_response_event"]
@@ -156,9 +164,9 @@ async def test_nothing_is_sent_again_once_content_was_shown_whatever_a_policy_sa
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
 async def test_a_whole_reply_that_broke_is_asked_for_again_only_with_approval(api: str) -> None:
-    async with faulty_run(Cell(api, streamed=False), rst_in_body, retry=policy(lambda context: True)) as seen:
-        assert (type(seen.error), seen.attempts) == (ModelTransportError, 1)
     async with faulty_run(Cell(api, streamed=False), rst_in_body, retry=policy(always)) as seen:
+        assert (type(seen.error), seen.attempts) == (ModelTransportError, 1)
+    async with faulty_run(Cell(api, streamed=False), rst_in_body, retry=policy(whatever_it_costs)) as seen:
         assert (type(seen.error), seen.attempts) == (ModelTransportError, 3)
 
 
@@ -173,7 +181,7 @@ async def test_a_provider_that_keeps_the_conversation_is_not_asked_again_after_s
     one = Cell("responses", streamed=True)
     async with one.wire.serving(silent) as server:
         model = one.model(server)
-        agent = Agent("kept", model=model, model_settings=ModelSettings(retry=policy(lambda context: True)))
+        agent = Agent("kept", model=model, model_settings=ModelSettings(retry=policy(always)))
         config = RunConfig(timeouts=Timeouts(first_event=0.15))
         with pytest.raises(ModelTimeoutError):
             async with Runner.run_streamed(agent, "hi", run_config=config, conversation_id="conv_1") as result:
@@ -255,7 +263,7 @@ async def test_a_cancel_does_not_wait_for_a_retry() -> None:
         (retry_policies.all(), "503 No", 1),
         (retry_policies.provider_suggested(), "503 No", 3),
         (retry_policies.provider_suggested(), "400 No", 1),
-        (lambda context: context.attempt < 2, "503 No", 2),
+        (only_once, "503 No", 2),
     ],
 )
 async def test_a_policy_decides(decide: Any, status: str, requests: int) -> None:
