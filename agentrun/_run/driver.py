@@ -37,7 +37,7 @@ from agentrun._run.record import record_finished_calls, record_turn
 from agentrun._run.reply import answer_text, refusal_text, take_apart
 from agentrun._run.resume import rebuild_turn
 from agentrun._run.tools import items_of, run_calls
-from agentrun._settings import connect_limit
+from agentrun._settings import connecting_within
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
@@ -55,24 +55,22 @@ async def drive(run: Run) -> Decision:
     """
     with (
         noted(run.state),
+        connecting_within(run.spec.config.timeouts.connect),
         one_exception(run.state.details, lambda exc: run.failure_order.get(id(exc), len(run.failure_order))),
     ):
-        try:
-            async with sessions.held(run), _deadline(run, "run"):
-                connecting = connect_limit.set(run.spec.config.timeouts.connect)
-                try:
+        async with sessions.held(run):
+            try:
+                async with _deadline(run, "run"):
                     return await _loop(run)
-                finally:
-                    connect_limit.reset(connecting)
-        except Exception:
-            if record_finished_calls(run):
-                await sessions.write_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
-            raise
-        except anyio.get_cancelled_exc_class():
-            # A turn that is cut off is dropped; one that was paused has its approvals, each for one call, and is kept.
-            if run.state.pending is not None and record_finished_calls(run):
-                await sessions.write_turn(run)  # noqa: ASYNC102 - shields itself
-            raise
+            except Exception:
+                if record_finished_calls(run):
+                    await sessions.write_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
+                raise
+            except anyio.get_cancelled_exc_class():
+                # A turn that is cut off is dropped. One that was paused has its approvals, each for one call: it stays.
+                if run.state.pending is not None and record_finished_calls(run):
+                    await sessions.write_turn(run)  # noqa: ASYNC102 - shields itself
+                raise
 
 
 async def _loop(run: Run) -> Decision:
