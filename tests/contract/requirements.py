@@ -211,6 +211,21 @@ REQUIREMENTS: dict[str, Requirement] = {
     "US-1": _R("usage", "Usage.add sums"),
     "US-2": _R("usage", "one entry per request"),
     "US-3": _R("usage", "usage is per run and shared with nested runs"),
+    # Beyond daily use
+    "CX-5": _R("context", "a wrapper given as the context is used as it is"),
+    "RN-6": _R("running agents", "a run is configured by a plain dict too; unknown keys are errors"),
+    "RS-12": _R("results", "a streamed result shows what its run failed with"),
+    "RS-13": _R("results", "the result of a nested run names the call it was made for"),
+    "IT-8": _R("human in the loop", "input added to a paused run is an item"),
+    "RC-5": _R("handoffs", "nest_handoff_history and its mapper, for the run or for one handoff"),
+    "RC-10": _R("running agents", "tool_error_formatter words refused, unknown and failed calls"),
+    "RC-13": _R("tools", "of two things of one name one is offered, or it is an error"),
+    "RC-14": _R("running agents", "ids of reasoning items may be left out of what the run makes"),
+    "ER-10": _R("exceptions", "errors keep their details and run_data, whatever may be logged"),
+    "GR-11": _R("guardrails", "tool input guardrails run after an approval, and before it where configured"),
+    "HO-8": _R("handoffs", "a nested history is a summary between two marks"),
+    "HO-9": _R("handoffs", "a recommended prompt on handoffs"),
+    "HO-10": _R("handoffs", "a conversation that the provider keeps is neither filtered nor nested"),
 }
 
 LATER: dict[str, str] = {
