@@ -377,7 +377,7 @@ class _Arguments:
         )
 
     def read(self, arguments: str, call_id: str) -> dict[str, Any]:
-        """Return the arguments of one call as plain JSON data, defaults filled in, after checking them.
+        """Return the arguments of one call as plain JSON data, in declared order, defaults filled in; checks them first.
 
         Raises:
             ToolArgumentsError: they do not fit the schema.
@@ -390,8 +390,13 @@ class _Arguments:
         except StructureError as exc:
             raise ToolArgumentsError(self.tool_name, exc.faults, call_id) from exc
         properties: Mapping[str, Any] = self.compiled.schema.get("properties", {})
-        defaults = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
-        return {**defaults, **given}
+        # In the order of the declaration, whatever order the model chose: what the nested run reads is always alike.
+        declared = {
+            key: given[key] if key in given else schema["default"]
+            for key, schema in properties.items()
+            if key in given or "default" in schema
+        }
+        return {**declared, **given}
 
     async def as_input(self, params: dict[str, Any]) -> str | list[TResponseInputItem]:
         """Return the input of the nested run.

@@ -226,6 +226,11 @@ REQUIREMENTS: dict[str, Requirement] = {
     "HO-8": _R("handoffs", "a nested history is a summary between two marks"),
     "HO-9": _R("handoffs", "a recommended prompt on handoffs"),
     "HO-10": _R("handoffs", "a conversation that the provider keeps is neither filtered nor nested"),
+    "FT-12": _R("tools", "outputs may be texts, images and files"),
+    "FT-15": _R("tools", "an extractor puts data on the output item that the model never sees"),
+    "AT-5": _R("tools", "agent tools take structured input, worded by default or by an input_builder"),
+    "AT-6": _R("tools", "on_stream is told of a nested run's events; it cannot hold the run up or fail it"),
+    "OT-5": _R("running agents", "ToolOutputTrimmer cuts old outputs for the model only"),
 }
 
 LATER: dict[str, str] = {
