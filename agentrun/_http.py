@@ -17,7 +17,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -57,6 +57,11 @@ _Headers = Mapping[str, str]
 # ---- a place to send requests to -------------------------------------------------------------------------------------
 
 _MARKED = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
+"""Headers that say how a request is sent; a wrong one would make a request that no server can read."""
+_CREDENTIALS = ("authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie")
+"""Headers whose values are never shown."""
 
 
 @attrs.define(eq=False)
@@ -99,9 +104,12 @@ class Endpoint:
                 "variable it was read from"
             )
 
-    def redact(self, text: str) -> str:
-        """Return `text` without the key."""
-        return text.replace(self.api_key, "[api key]") if self.api_key else text
+    def redact(self, text: str, also: Iterable[str] = ()) -> str:
+        """Return `text` without the key, and without the other secrets of a request."""
+        for secret in (self.api_key, *also):
+            if secret:
+                text = text.replace(secret, "[api key]")
+        return text
 
     async def post(
         self,
@@ -127,6 +135,7 @@ class Endpoint:
             ModelStatusError: the status is none of success.
             ModelTransportError: the connection could not be made, or broke.
             ModelTimeoutError: the connection was not made in time.
+            UserError: a header is one that HTTP cannot carry, or that belongs to the connection.
 
         On cancel the connection is closed first.
         """
@@ -148,10 +157,11 @@ class Endpoint:
             sent.pop(name.lower(), None)
             if isinstance(value, str | int | float):
                 sent[name.lower()] = str(value)
+        _check_headers(sent)
         exchange = await self._sent(url, content, sent)
         if not 200 <= exchange.status < 300:
             try:
-                raise await self._status_error(exchange)
+                raise await self._status_error(exchange, _credentials(sent))
             finally:
                 await exchange.aclose()
         return exchange
@@ -224,12 +234,13 @@ class Endpoint:
         when = "while the reply was read" if head else "before the reply began"
         return ModelTransportError(f"the connection to {self.origin} broke {when} ({detail})", response_started=head)
 
-    async def _status_error(self, exchange: Exchange) -> ModelStatusError:
+    async def _status_error(self, exchange: Exchange, secrets: Sequence[str]) -> ModelStatusError:
         size = self.limits.error_body_bytes
         # A key that stands across the cut would not be found, so what is read is longer by one key than what is kept
-        body = await exchange.read_some(size + len(self.api_key), _ERROR_BODY_SECONDS)
-        body = self.redact_bytes(body)[:size]
-        headers = {name: self.redact(value) for name, value in exchange.headers.items()}
+        longest = max(map(len, (self.api_key, *secrets)))
+        body = await exchange.read_some(size + longest, _ERROR_BODY_SECONDS)
+        body = self.redact_bytes(body, secrets)[:size]
+        headers = {name: self.redact(value, secrets) for name, value in exchange.headers.items()}
         status = exchange.status
         if 300 <= status < 400:
             reason = "redirects are not followed; set base_url to the provider's final address"
@@ -247,9 +258,36 @@ class Endpoint:
             retry_after=_retry_after(headers),
         )
 
-    def redact_bytes(self, body: bytes) -> bytes:
-        """Return `body` without the key."""
-        return body.replace(self.api_key.encode(), b"[api key]") if self.api_key else body
+    def redact_bytes(self, body: bytes, also: Iterable[str] = ()) -> bytes:
+        """Return `body` without the key, and without the other secrets of a request."""
+        for secret in (self.api_key, *also):
+            if secret:
+                body = body.replace(secret.encode(), b"[api key]")
+        return body
+
+
+def _check_headers(headers: _Headers) -> None:
+    """Refuse headers that would break the request, before anything is sent. The message never holds a value.
+
+    Raises:
+        UserError: there is such a header.
+    """
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable() or value != value.strip():
+            raise UserError(
+                f"header {name!r} has a name or a value that HTTP cannot carry; use ASCII text without line ends, and "
+                "without space round it, in ModelSettings.extra_headers, organization and project"
+            )
+        if name in _FRAMING:
+            raise UserError(f"header {name!r} belongs to the connection; take it out of ModelSettings.extra_headers")
+
+
+def _credentials(headers: _Headers) -> list[str]:
+    """Return what is secret in the headers of a request: whole values, and what follows their scheme."""
+    values = [headers[name] for name in _CREDENTIALS if name in headers]
+    # A word that is not secret, such as "k" in a test, would be cut out of everything
+    secrets = {part for value in values for part in (value, value.rpartition(" ")[2]) if len(part) >= 8}
+    return sorted(secrets, key=len, reverse=True)
 
 
 def is_head_too_long(exc: BaseException | None) -> bool:

@@ -125,6 +125,11 @@ def _retry(value: Any) -> ModelRetrySettings | None:
     return None if value is None else from_plain(ModelRetrySettings, value, "retry")
 
 
+def _header_names(headers: Mapping[str, Any] | None) -> str:
+    """Return the names for a repr; the values may be keys."""
+    return "None" if headers is None else f"<{', '.join(map(str, headers))}>"
+
+
 @attrs.define
 class ModelSettings:
     """What to ask of a model beside the conversation; a field left None leaves the provider's default.
@@ -157,7 +162,7 @@ class ModelSettings:
     """Query parameters added to the request."""
     extra_body: Any | None = None
     """Members added to the request's JSON body."""
-    extra_headers: Mapping[str, Any] | None = None
+    extra_headers: Mapping[str, Any] | None = attrs.field(default=None, repr=_header_names)
     """Headers added to the request; they win over our own."""
     extra_args: dict[str, Any] | None = None
     """Members added to the request's JSON body, merged key by key when settings are resolved."""

@@ -17,7 +17,7 @@ import pytest
 
 from agentrun import Agent, MaxTurnsExceeded, RunConfig, Runner, function_tool, handoff
 from agentrun._exceptions import ModelBehaviorError, ModelStatusError, UserError
-from agentrun._settings import ToolExecutionConfig
+from agentrun._settings import ModelSettings, ToolExecutionConfig
 from agentrun._tool import ToolOutputImage
 from agentrun.testing import LoopbackProvider, ModelStep, ScriptedModel, function_call
 
@@ -463,3 +463,51 @@ async def test_a_thousand_calls_of_a_tool_in_threads_use_no_more_threads_than_th
     result = await Runner.run(Agent("a", model=ScriptedModel([calls, "done"]), tools=[work]), "hi")
     assert outputs(result) == list(range(1000))
     assert peak <= 40
+
+
+@pytest.mark.real_clock
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "Cookie"])
+async def test_credentials_among_the_extra_headers_are_kept_out_of_everything(name: str) -> None:
+    async def echo(connection: Any) -> None:
+        while (request := await connection.request()) is not None:
+            head = request.partition(b"\r\n\r\n")[0]
+            sent = [line for line in head.split(b"\r\n") if b"sk-other" in line]
+            body = json.dumps({"error": {"message": sent[0].decode()}}).encode()
+            await connection.send(wire.reply(body, "application/json", "401 No", f"x-echo: {sent[0].decode()}"))
+
+    wire = harness.wires.Wire()
+    async with wire.serving(echo) as server:
+        model = server.responses()
+        settings = ModelSettings(extra_headers={name: "Bearer sk-other-987654"})
+        with pytest.raises(ModelStatusError) as caught:
+            await Runner.run(Agent("a", model=model, model_settings=settings), "hi")
+        error = caught.value
+        said = [str(error), repr(vars(error)), error.body.decode(), "".join(traceback.format_exception(error))]
+        assert not [text for text in [*said, repr(settings)] if "sk-other" in text]
+        assert name in repr(settings)
+        await model.close()
+
+
+@pytest.mark.real_clock
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-a": "ü-sk-other"},
+        {"x-a": "sk-other\nx-b: 1"},
+        {"authorization": "Bearer sk-other\n"},
+        {"x a": "sk-other"},
+        {"x-ü": "sk-other"},
+        {"x-a\r\nx-b": "sk-other"},
+        {"Content-Length": "3"},
+        {"transfer-encoding": "chunked"},
+    ],
+)
+async def test_headers_that_would_break_a_request_are_refused_before_it_without_their_values(headers: Any) -> None:
+    provider = LoopbackProvider(["unused"])
+    async with provider.serve() as url:
+        agent = Agent("a", model=_model("chat", url), model_settings=ModelSettings(extra_headers=headers))
+        with pytest.raises(UserError, match=r"extra_headers") as caught:
+            await Runner.run(agent, "hi")
+        assert "sk-other" not in "".join(traceback.format_exception(caught.value))
+        assert "\n" not in str(caught.value)
+    assert provider.requests == []
