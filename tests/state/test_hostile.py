@@ -9,7 +9,7 @@ import pickle
 import time
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from agentrun import Agent, AgentsException, ModelBehaviorError, Runner, RunState, UserError
 
 FULL = os.environ.get("AGENTRUN_SWEEP") == "full"
-WRONG: list[Any] = [None, -1, "x", [None], {"a": 1}]
-if FULL:
-    WRONG += [True, 0, 3, 2**70, 1.5, "", [], {}, [[]], ["c1"]]
+_KINDS: list[Any] = [None, -1, "x", [None], {"a": 1}]
+_MORE: list[Any] = [True, 0, 3, 2**70, 1.5, "", [], {}, [[]], ["c1"]]
+WRONG: list[Any] = [*_KINDS, *_MORE] if FULL else _KINDS
 RUN_EVERY = 1 if FULL else 7
 """Loading is what is tested; of the states that load, so many are run too."""
 
@@ -30,10 +30,10 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every path in JSON data, the root first."""
     yield path
     if isinstance(value, dict):
-        for key, one in value.items():
+        for key, one in cast("dict[str, Any]", value).items():
             yield from places(one, (*path, key))
     elif isinstance(value, list):
-        for index, one in enumerate(value):
+        for index, one in enumerate(cast("list[Any]", value)):
             yield from places(one, (*path, index))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from agentrun import Agent, Runner, RunState, Tool, Usage, function_tool, handoff
+from agentrun import Agent, HandoffInputData, Runner, RunState, Tool, Usage, function_tool, handoff
 from agentrun.memory import InMemorySession
 from agentrun.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
@@ -65,7 +65,11 @@ class Stage:
         tools: list[Tool] = [free, guarded, inner.as_tool("nested", None)]
         self.first: Agent[Any] = Agent("first", model=self.model, tools=tools)
         self.second: Agent[Any] = Agent("second", model=self.model, tools=tools)
-        keep = (lambda data: data.clone(input_history="short", pre_handoff_items=())) if play.filtered else None
+
+        def shorten(data: HandoffInputData) -> HandoffInputData:
+            return data.clone(input_history="short", pre_handoff_items=())
+
+        keep = shorten if play.filtered else None
         for agent, other in ((self.first, self.second), (self.second, self.first)):
             agent.handoffs.append(handoff(other, tool_name_override="over", input_filter=keep))
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pydantic
@@ -30,11 +30,11 @@ async def test_a_state_is_plain_json_and_shares_nothing_with_the_run(world: Any)
 
     def spoil(value: Any) -> None:
         if isinstance(value, dict):
-            for one in value.values():
+            for one in cast("dict[str, Any]", value).values():
                 spoil(one)
             value.clear()
         elif isinstance(value, list):
-            for one in value:
+            for one in cast("list[Any]", value):
                 spoil(one)
             value.clear()
 
