@@ -88,7 +88,6 @@ def nest_handoff_history(
     past = unfolded([*past, *_as_input(handoff_input_data.pre_handoff_items)])
     recent = handoff_input_data.new_items if handoff_input_data.input_items is None else handoff_input_data.input_items
     nested: list[TResponseInputItem] = []
-    nested: list[TResponseInputItem]
     if history_mapper is not None:
         nested = history_mapper([*past, *_as_input(recent)])
     else:
