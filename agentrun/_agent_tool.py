@@ -377,7 +377,8 @@ class _Arguments:
         )
 
     def read(self, arguments: str, call_id: str) -> dict[str, Any]:
-        """Return the arguments of one call as plain JSON data in declared order, defaults filled in, after checking them.
+        """Return the arguments of one call as plain JSON data in declared order, defaults filled in, after checking
+        them.
 
         Raises:
             ToolArgumentsError: they do not fit the schema.
