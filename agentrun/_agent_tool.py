@@ -377,7 +377,7 @@ class _Arguments:
         )
 
     def read(self, arguments: str, call_id: str) -> dict[str, Any]:
-        """Check the arguments of one call; return them as JSON data in declared order, with defaults filled in.
+        """Return the checked arguments of one call as plain JSON data, in declared order and with defaults filled in.
 
         Raises:
             ToolArgumentsError: they do not fit the schema.
