@@ -159,7 +159,7 @@ class RunConfig:
     output_guardrails: list[OutputGuardrail[Any]] | None = None
     """Output guardrails beside the final agent's own."""
     tracing_disabled: bool = False
-    tracing: TracingConfig | None = None
+    tracing: TracingConfig | None = attrs.field(default=None, repr=False)
     trace_include_sensitive_data: bool = attrs.field(factory=_include_sensitive_data)
     workflow_name: str = "Agent workflow"
     trace_id: str | None = None

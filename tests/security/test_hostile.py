@@ -511,3 +511,18 @@ async def test_headers_that_would_break_a_request_are_refused_before_it_without_
         assert "sk-other" not in "".join(traceback.format_exception(caught.value))
         assert "\n" not in str(caught.value)
     assert provider.requests == []
+
+
+def test_no_configuration_shows_a_key_it_holds() -> None:
+    from agentrun.models.providers import MultiProvider, OpenAIProvider
+
+    provider = OpenAIProvider(api_key=KEY)
+    settings = ModelSettings(extra_headers={"authorization": f"Bearer {KEY}"})
+    held: list[Any] = [
+        provider,
+        MultiProvider(openai_api_key=KEY),
+        provider.get_model("m"),
+        RunConfig(tracing={"api_key": KEY}, model_provider=provider, model_settings=settings),
+        Agent("a", model=provider.get_model("m"), model_settings=settings),
+    ]
+    assert not [one for one in held if KEY in repr(one) or KEY in str(one)]
