@@ -231,6 +231,19 @@ REQUIREMENTS: dict[str, Requirement] = {
     "AT-5": _R("tools", "agent tools take structured input, worded by default or by an input_builder"),
     "AT-6": _R("tools", "on_stream is told of a nested run's events; it cannot hold the run up or fail it"),
     "OT-5": _R("running agents", "ToolOutputTrimmer cuts old outputs for the model only"),
+    # Models and utilities
+    "MO-1": _R("models interface", "get_response and stream_response get the documented arguments"),
+    "MO-2": _R("models interface", "a provider finds models by name and can be closed"),
+    "MO-3": _R("models", "the configuration's model wins over the agent's, an object over a name"),
+    "MO-4": _R("models", "a prefix of the name chooses the provider"),
+    "MO-5": _R("models", "Responses and Chat Completions, chosen by provider or process"),
+    "MO-7": _R("model settings", "the documented settings, resolved field by field"),
+    "MO-8": _R("models", "failed calls are retried as a policy says"),
+    "MO-9": _R("model settings", "timeout bounds each attempt"),
+    "MO-10": _R("agents", "output types are strict schemas, or schemas of one's own"),
+    "UT-1": _R("REPL utility", "run_demo_loop"),
+    "UT-3": _R("testing", "ScriptedModel plays, records and checks a script"),
+    "UT-4": _R("configuration", "verbose logging, without data unless told so"),
 }
 
 LATER: dict[str, str] = {
