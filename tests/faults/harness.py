@@ -159,6 +159,7 @@ async def faulty_run(
     config: dict[str, Any] | None = None,
     first: Act | None = None,
     closes_first: bool = False,
+    session: Any = None,
     **options: Any,
 ) -> AsyncGenerator[Seen]:
     """Run an agent whose first turn calls a tool and goes well, and whose second turn meets `act`.
@@ -173,6 +174,7 @@ async def faulty_run(
         config: further members of the run's configuration.
         first: what the server does on the first request in place of the tool call.
         closes_first: whether the server closes the connection after the first reply.
+        session: where the conversation is kept.
         options: go to the model.
     """
     busy = 0
@@ -215,7 +217,15 @@ async def faulty_run(
         model = cell.model(server, **options)
         agent = Agent("tester", tools=[add], model=model, model_settings=ModelSettings(retry=retry))
         run_config = RunConfig(timeouts=timeouts, **(config or {}))
-        seen = Seen(server, cell, agent, calls=calls, heal=heal, busy=lambda: busy, options={"run_config": run_config})
+        seen = Seen(
+            server,
+            cell,
+            agent,
+            calls=calls,
+            heal=heal,
+            busy=lambda: busy,
+            options={"run_config": run_config, "session": session},
+        )
         leaks = no_leaks()
         before = _tasks()
         leaks.start()
