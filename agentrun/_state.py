@@ -350,7 +350,7 @@ class RunState(Generic[TContext]):
 
         Source: human in the loop, "Storing a run".
         """
-        from agentrun._state_json import plain_copy, state_to_json
+        from agentrun._stored import plain_copy, state_to_json
 
         return plain_copy(state_to_json(self, context_serializer, strict_context=strict_context))
 
@@ -375,7 +375,7 @@ class RunState(Generic[TContext]):
 
         Source: human in the loop, "Storing a run".
         """
-        from agentrun._state_json import state_to_json, to_text
+        from agentrun._stored import state_to_json, to_text
 
         return to_text(state_to_json(self, context_serializer, strict_context=strict_context), key)
 
@@ -402,7 +402,7 @@ class RunState(Generic[TContext]):
 
         Source: human in the loop, "Storing a run".
         """
-        from agentrun._state_json import state_from_json
+        from agentrun._stored import state_from_json
 
         return await state_from_json(
             (RunState, PendingTurn),
@@ -438,7 +438,7 @@ class RunState(Generic[TContext]):
 
         Source: human in the loop, "Storing a run".
         """
-        from agentrun._state_json import from_text, state_from_json
+        from agentrun._stored import from_text, state_from_json
 
         return await state_from_json(
             (RunState, PendingTurn),

@@ -6,6 +6,6 @@ Source: human in the loop.
 from agentrun._context import TContext
 from agentrun._handoff import TAgent
 from agentrun._state import RunState
-from agentrun._state_json import ContextDeserializer, ContextSerializer
+from agentrun._stored import ContextDeserializer, ContextSerializer
 
 __all__ = ["ContextDeserializer", "ContextSerializer", "RunState", "TAgent", "TContext"]

@@ -191,6 +191,6 @@ async def test_a_state_of_an_earlier_version_loads_and_goes_on(world: Any, name:
 
 
 def test_every_version_has_stored_states() -> None:
-    from agentrun._state_json import KNOWN_VERSIONS
+    from agentrun._stored import KNOWN_VERSIONS
 
     assert {name.split("-")[0] for name in STORED} == set(KNOWN_VERSIONS)
