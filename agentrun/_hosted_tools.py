@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, Required, TypeAlias, TypedDict, cast
 
 import attrs
 
@@ -29,6 +29,17 @@ def _given(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
+class WebSearchToolImageSettings(TypedDict, total=False):
+    """What images a web search brings back.
+
+    Source: tools, "Hosted tools".
+    """
+
+    max_results: int
+    caption: bool
+    """Whether each image comes with a description."""
+
+
 @attrs.define(eq=False)
 class WebSearchTool:
     """Lets the model search the web.
@@ -48,8 +59,8 @@ class WebSearchTool:
     """Whether live pages may be fetched; None leaves the provider's default."""
     search_content_types: list[Literal["text", "image"]] | None = None
     """What to search for; None leaves the provider's default."""
-    image_settings: Mapping[str, Any] | None = None
-    """How many images to return, and their kind, in the provider's own form."""
+    image_settings: WebSearchToolImageSettings | Mapping[str, Any] | None = None
+    """How many images to return, and whether with descriptions; other members go to the provider as they are."""
 
     name: ClassVar[str] = "web_search"
 
@@ -119,6 +130,31 @@ class CodeInterpreterTool:
         return {"type": "code_interpreter", **self.tool_config}
 
 
+class ImageGenerationToolConfig(TypedDict, total=False):
+    """How images are made; what is left out is the provider's default.
+
+    Source: tools, "Hosted tools".
+    """
+
+    type: Required[Literal["image_generation"]]
+    action: Literal["generate", "edit", "auto"]
+    background: Literal["transparent", "opaque", "auto"]
+    input_fidelity: Literal["high", "low"] | None
+    """How close an edited image stays to the one given."""
+    input_image_mask: Mapping[str, Any]
+    """Where to edit: an image, as `image_url` or `file_id`."""
+    model: str
+    moderation: Literal["auto", "low"]
+    output_compression: int
+    """0 to 100, per cent."""
+    output_format: Literal["png", "webp", "jpeg"]
+    partial_images: int
+    """How many unfinished images a stream shows on the way, 0 to 3."""
+    quality: Literal["low", "medium", "high", "xhigh", "max", "auto"]
+    size: str
+    """Width and height, as in `1024x1024`, or `auto`."""
+
+
 @attrs.define(eq=False)
 class ImageGenerationTool:
     """Lets the model make images.
@@ -126,7 +162,7 @@ class ImageGenerationTool:
     Source: tools, "Hosted tools".
     """
 
-    tool_config: Mapping[str, Any] = attrs.field(validator=_config_of("image_generation"))
+    tool_config: ImageGenerationToolConfig | Mapping[str, Any] = attrs.field(validator=_config_of("image_generation"))
     """The tool in the provider's own form."""
 
     name: ClassVar[str] = "image_generation"

@@ -18,12 +18,14 @@ from agentrun._hosted_tools import (
     FileSearchTool,
     HostedMCPTool,
     ImageGenerationTool,
+    ImageGenerationToolConfig,
     MCPToolApprovalFunction,
     MCPToolApprovalFunctionResult,
     MCPToolApprovalRequest,
     ProgrammaticToolCallingTool,
     ToolSearchTool,
     WebSearchTool,
+    WebSearchToolImageSettings,
 )
 from agentrun._tool import FunctionToolResult, StopAtTools, Tool, ToolsToFinalOutputFunction, ToolsToFinalOutputResult
 from agentrun._tool_failure import (
@@ -55,6 +57,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "FunctionToolResult",
     "HostedMCPTool",
     "ImageGenerationTool",
+    "ImageGenerationToolConfig",
     "MCPToolApprovalFunction",
     "MCPToolApprovalFunctionResult",
     "MCPToolApprovalRequest",
@@ -80,6 +83,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "ToolsToFinalOutputResult",
     "ValidToolOutputPydanticModels",
     "WebSearchTool",
+    "WebSearchToolImageSettings",
     "default_tool_error_function",
     "function_tool",
     "tool_namespace",

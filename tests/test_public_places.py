@@ -97,11 +97,11 @@ PLACES = {
     "tool": """
         CodeInterpreterTool DEFAULT_APPROVAL_REJECTION_MESSAGE FileSearchTool FunctionTool
         FunctionToolCustomDataContext FunctionToolCustomDataExtractor FunctionToolResult HostedMCPTool
-        ImageGenerationTool MCPToolApprovalFunction MCPToolApprovalFunctionResult MCPToolApprovalRequest
-        ProgrammaticToolCallingTool Tool ToolCaller ToolErrorFunction ToolFunction ToolOrigin ToolOriginType
+        ImageGenerationTool ImageGenerationToolConfig MCPToolApprovalFunction MCPToolApprovalFunctionResult
+        MCPToolApprovalRequest ProgrammaticToolCallingTool Tool ToolCaller ToolErrorFunction ToolFunction ToolOrigin ToolOriginType
         ToolOutputFileContent ToolOutputFileContentDict ToolOutputImage ToolOutputImageDict ToolOutputText
         ToolOutputTextDict ToolSearchTool ToolTimeoutBehavior ValidToolOutputPydanticModels WebSearchTool
-        default_tool_error_function function_tool tool_namespace
+        WebSearchToolImageSettings default_tool_error_function function_tool tool_namespace
     """,
     "tool_context": "ToolContext",
     "tool_guardrails": """
