@@ -98,8 +98,8 @@ PLACES = {
         CodeInterpreterTool DEFAULT_APPROVAL_REJECTION_MESSAGE FileSearchTool FunctionTool
         FunctionToolCustomDataContext FunctionToolCustomDataExtractor FunctionToolResult HostedMCPTool
         ImageGenerationTool ImageGenerationToolConfig MCPToolApprovalFunction MCPToolApprovalFunctionResult
-        MCPToolApprovalRequest ProgrammaticToolCallingTool Tool ToolCaller ToolErrorFunction ToolFunction ToolOrigin ToolOriginType
-        ToolOutputFileContent ToolOutputFileContentDict ToolOutputImage ToolOutputImageDict ToolOutputText
+        MCPToolApprovalRequest ProgrammaticToolCallingTool Tool ToolCaller ToolErrorFunction ToolFunction ToolOrigin
+        ToolOriginType ToolOutputFileContent ToolOutputFileContentDict ToolOutputImage ToolOutputImageDict ToolOutputText
         ToolOutputTextDict ToolSearchTool ToolTimeoutBehavior ValidToolOutputPydanticModels WebSearchTool
         WebSearchToolImageSettings default_tool_error_function function_tool tool_namespace
     """,
