@@ -87,7 +87,8 @@ class Cell(unit.Cell):  # type: ignore[misc]  # loaded by path
         ]
         if not self.streamed:
             return json.dumps(wire.completion(text, "tool_calls", tool_calls=made) | members).encode()
-        last: Any = {**wire.delta(), "choices": [], "usage": wire.usage} | members
+        last: Any = wire.delta()
+        last.update({"choices": [], "usage": wire.usage, **members})
         body: bytes = wire.sse(wire.delta(content=text, tool_calls=made), wire.delta("tool_calls"), last, "[DONE]")
         return body
 
