@@ -12,7 +12,7 @@ import anyio
 import attrs
 
 from agentrun._exceptions import AgentsException, UserError
-from agentrun._items import ItemHelpers, ToolApprovalItem
+from agentrun._items import ItemHelpers, MessageOutputItem, ToolApprovalItem
 from agentrun._state import LastAgent
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class RunResultBase(abc.ABC):
             raise ValueError(f"mode must be 'preserve_all' or 'normalized', got {mode!r}")
         state = self._own_state()
         items: list[RunItem] = self.new_items
-        if mode == "normalized" and state.next_items is not None:
-            items = state.next_items
+        if state.next_items is not None:
+            items = state.next_items if mode == "normalized" else _without_moved(state, state.next_items, items)
         found = ItemHelpers.input_to_new_input_list(self.input)
         for item in items:
             if not isinstance(item, ToolApprovalItem):
@@ -170,6 +170,26 @@ class RunResultBase(abc.ABC):
                 f"- {len(self.tool_output_guardrail_results)} tool output guardrail result(s)",
             )
         )
+
+
+def _without_moved(state: RunState[Any], seen: list[RunItem], items: list[RunItem]) -> list[RunItem]:
+    """Return `items` but for the messages that a nested history holds word for word: the input has them already.
+
+    A provider refuses two items of one id.
+    """
+    if isinstance(state.original_input, str):
+        return items
+    as_items = set(map(id, seen))
+    held = [entry for entry in state.original_input if entry.get("type") == "message"]
+    kept: list[RunItem] = []
+    for item in reversed(items):  # the latest come first: earlier ones of the same words are folded
+        if held and isinstance(item, MessageOutputItem) and id(item) not in as_items:
+            own = item.to_input_item()
+            if own in held:
+                held.remove(own)
+                continue
+        kept.append(item)
+    return kept[::-1]
 
 
 def _own_input(state: RunState[Any], item: RunItem) -> TResponseInputItem:

@@ -435,3 +435,21 @@ async def test_tool_input_guardrails_run_after_an_approval_and_before_it_where_c
     assert said == {"c1": "saw good", "c2": "not that"}
     assert sum("good" in one for one in judged) == (2 if before else 1)
     assert sum("bad" in one for one in judged) == 1
+
+
+@covers("HO-8", "RS-6")
+async def test_a_message_that_the_nested_history_holds_word_for_word_is_not_told_twice(run: Any) -> None:
+    first, _ = team()
+    result = await run(first, "help me", run_config=RunConfig(nest_handoff_history=True))
+    summary, spoken, moved, *own = result.to_input_list()
+    assert [summary["role"], spoken["type"], moved["role"]] == ["assistant", "message", "assistant"]
+    assert [item["type"] for item in own] == [
+        "function_call",
+        "function_call_output",
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
+    assert result.to_input_list(mode="normalized") == [summary, spoken, moved, own[-1]]
+    loaded = await RunState.from_string(first, result.to_state().to_string())
+    assert len(loaded.new_items) == len(result.new_items) == 6
