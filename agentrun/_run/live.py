@@ -174,11 +174,23 @@ class LiveRun:
     async def join(self) -> None:
         """Cancel the run and wait for its end, also from a cancelled task."""
         self.cancel()
+        again: BaseException | None = None
         with anyio.move_on_after(JOIN_SECONDS, shield=True) as patience:
-            await self._done.wait()
+            while not self.is_complete:
+                try:
+                    await self._done.wait()
+                except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
+                    if patience.cancel_called:
+                        raise
+                    again = exc  # a second `Task.cancel()` of asyncio, which no shield keeps out
         if patience.cancelled_caught:
             log.warning("a cancelled run did not end within %s s; one of its tools does not stop", JOIN_SECONDS)
         self._sink.consumer.close()
+        if again is not None:
+            try:
+                raise again
+            finally:
+                del again  # or this frame and the traceback would keep each other
 
     def close(self) -> None:
         """Drop the events that nobody read: the block that owned the run has ended, and the run with it."""
