@@ -379,14 +379,14 @@ def input_guardrail(
 
     Args:
         func: the function, sync or async, that returns a `GuardrailFunctionOutput`.
-        name: the name in results and traces.
+        name: the name in results and traces; that of the function when None.
         run_in_parallel: False finishes the check before the model is called.
 
     Source: guardrails, `input_guardrail`.
     """
 
     def decorate(function: _InputFunction[TContext]) -> InputGuardrail[TContext]:
-        return InputGuardrail(function, name, run_in_parallel)
+        return InputGuardrail(function, _name(function, name), run_in_parallel)
 
     return decorate if func is None else decorate(func)
 
@@ -404,13 +404,13 @@ def output_guardrail(
 
     Args:
         func: the function, sync or async, that returns a `GuardrailFunctionOutput`.
-        name: the name in results and traces.
+        name: the name in results and traces; that of the function when None.
 
     Source: guardrails, `output_guardrail`.
     """
 
     def decorate(function: _OutputFunction[TContext]) -> OutputGuardrail[TContext]:
-        return OutputGuardrail(function, name)
+        return OutputGuardrail(function, _name(function, name))
 
     return decorate if func is None else decorate(func)
 
@@ -426,13 +426,13 @@ def tool_input_guardrail(
 
     Args:
         func: the function, sync or async, that returns a `ToolGuardrailFunctionOutput`.
-        name: the name in results and traces.
+        name: the name in results and traces; that of the function when None.
 
     Source: guardrails, "Tool guardrails".
     """
 
     def decorate(function: _ToolInputFunction) -> ToolInputGuardrail[Any]:
-        return ToolInputGuardrail(function, name)
+        return ToolInputGuardrail(function, _name(function, name))
 
     return decorate if func is None else decorate(func)
 
@@ -448,12 +448,12 @@ def tool_output_guardrail(
 
     Args:
         func: the function, sync or async, that returns a `ToolGuardrailFunctionOutput`.
-        name: the name in results and traces.
+        name: the name in results and traces; that of the function when None.
 
     Source: guardrails, "Tool guardrails".
     """
 
     def decorate(function: _ToolOutputFunction) -> ToolOutputGuardrail[Any]:
-        return ToolOutputGuardrail(function, name)
+        return ToolOutputGuardrail(function, _name(function, name))
 
     return decorate if func is None else decorate(func)
