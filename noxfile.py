@@ -22,8 +22,9 @@ KINDS = ("feature", "bugfix", "breaking", "deprecated", "doc", "misc")
 # which the run package takes 900 below. Not 910 and 911: a hook that nobody set and an event that fits into the buffer
 # cost no checkpoint, on purpose; what has to see a cancel checks for it by name.
 ASYNC_OFF = "ASYNC114,ASYNC900,ASYNC910,ASYNC911,ASYNC912,ASYNC913"
-# Tests nest nurseries and write async functions without await on purpose.
-ASYNC_OFF_TESTS = f"{ASYNC_OFF},ASYNC112,ASYNC116,ASYNC124,ASYNC127"
+# Tests nest nurseries, write async functions without await, and do to cancellation, cleanup and groups what users do,
+# on purpose: 102, 103, 110, 119 and 401 warn of just that.
+ASYNC_OFF_TESTS = f"{ASYNC_OFF},ASYNC102,ASYNC103,ASYNC110,ASYNC112,ASYNC116,ASYNC119,ASYNC124,ASYNC127,ASYNC401"
 # ASYNC127 says: httpx is not maintained, use httpx2. httpx is the declared dependency, because it is what users pass
 # in, and httpx2 clients are taken alike. _http.py alone uses it; the other modules name its types or hand it on.
 ASYNC_OFF_HTTP = f"{ASYNC_OFF},ASYNC127"

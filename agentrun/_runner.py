@@ -170,9 +170,7 @@ class Runner:
                 session=session,
             )
 
-        try:
-            anyio.current_time()
-        except anyio.NoEventLoopError:
+        if not _loop_is_running():
             return anyio.run(run, backend=backend)
         if backend == "asyncio":
             with anyio.from_thread.start_blocking_portal(backend) as portal:
@@ -267,6 +265,15 @@ def _run_in_portal(run: Callable[[], Awaitable[RunResult]], backend: Backend) ->
             anyio.from_thread.check_cancelled()
 
 
+def _loop_is_running() -> bool:
+    """Return whether this thread runs an event loop."""
+    try:
+        anyio.current_time()
+    except anyio.NoEventLoopError:
+        return False
+    return True
+
+
 def _check_backend(backend: str) -> None:
     if backend not in ("asyncio", "trio"):
         raise UserError(f"backend is {backend!r}, expected 'asyncio' or 'trio'; pass one of the two")
@@ -352,7 +359,8 @@ def _check_input(given: Any) -> None:
         return
     if not isinstance(given, list):
         raise TypeError(f"input is {given!r}, expected a str, a list of input items or a RunState")
-    for index, item in enumerate(cast("list[Any]", given)):
+    items: list[Any] = given
+    for index, item in enumerate(items):
         if type(item) is not dict and not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
             raise TypeError(
                 f"input[{index}] is {item!r}, expected an input item such as {{'role': 'user', 'content': 'hi'}}"

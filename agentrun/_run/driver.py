@@ -202,7 +202,11 @@ async def _ask_model(run: Run) -> Event:
         state.context.turn_input = state.input_items()
         await run.announce.agent_start(state.context, agent)
         state.agent_started = True
-    response = await ask_model(run)
+    try:
+        response = await ask_model(run)
+    except ModelRefusalError as exc:  # a provider's filter, and not the model's own words: the same handler is asked
+        run.error = exc
+        return Event.REFUSAL
     offer = run.turn.offer
     assert offer is not None
     plan = run.turn.plan = take_apart(

@@ -269,3 +269,21 @@ async def test_a_cut_reply_leaves_no_item(run: Any) -> None:
     data = run_data(caught.value)
     assert data is not None
     assert len(data.new_items) == 2
+
+
+@covers("S-51", "ER-9")
+async def test_a_refusal_that_the_model_raises_asks_the_same_handler(run: Any) -> None:
+    handlers = {"model_refusal": lambda data: f"instead of: {data.error.refusal}"}
+
+    result = await run(agent_of([ModelRefusalError("not that")]), error_handlers=handlers)
+
+    assert result.final_output == "instead of: not that"
+    assert [item.type for item in result.new_items] == ["message_output_item"]
+
+
+@covers("ER-8")
+def test_what_run_sync_raises_has_no_context_of_ours() -> None:
+    with pytest.raises(ModelRefusalError) as caught:
+        Runner.run_sync(agent_of([ModelRefusalError("no")]), "hi")
+
+    assert caught.value.__context__ is None
