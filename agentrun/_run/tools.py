@@ -535,7 +535,11 @@ class Call:
         )
 
     async def _finish(self, output: Any) -> None:
-        """Give the call its output, and the data its tool wants to keep with it."""
+        """Give the call its output, and the data its tool wants to keep with it.
+
+        Raises:
+            UserError: the tool's `custom_data_extractor` returned neither a mapping nor None.
+        """
         self._settle(output)
         extractor = self.tool.custom_data_extractor
         item = self._outcome.item
@@ -544,8 +548,13 @@ class Call:
         found = extractor(FunctionToolCustomDataContext(self.context, self.tool, output, item.raw_item))
         if inspect.isawaitable(found):
             found = await cast("Awaitable[Any]", found)
-        if isinstance(found, Mapping):
-            item.custom_data = dict(cast("Mapping[str, Any]", found))
+        if found is None:
+            return
+        if not isinstance(found, Mapping):
+            raise UserError(
+                f"the custom_data_extractor of tool {self.name!r} returned {found!r}, expected a dict or None"
+            )
+        item.custom_data = dict(cast("Mapping[str, Any]", found))
 
 
 def _refuse_constant(name: str) -> Any:

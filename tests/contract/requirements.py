@@ -244,6 +244,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     "UT-1": _R("REPL utility", "run_demo_loop"),
     "UT-3": _R("testing", "ScriptedModel plays, records and checks a script"),
     "UT-4": _R("configuration", "verbose logging, without data unless told so"),
+    # Names
+    "NM-1": _R("API reference", "every documented name exists, or the guide for newcomers says that it does not yet"),
 }
 
 LATER: dict[str, str] = {

@@ -24,6 +24,7 @@ from agentrun import (
     ToolOutputFileContent,
     ToolOutputImage,
     ToolOutputText,
+    UserError,
     function_tool,
 )
 from agentrun.extensions import ToolOutputTrimmer
@@ -113,6 +114,18 @@ async def test_data_of_ones_own_stands_on_the_item_and_is_never_sent(run: Any) -
     assert "rows" not in json.dumps(result.to_input_list())
     state = await RunState.from_string(agent, result.to_state().to_string())
     assert [one.custom_data for one in state.new_items if one.type == "tool_call_output_item"] == [{"rows": 3}]
+
+
+@covers("FT-15")
+async def test_an_extractor_may_return_none_and_nothing_else_but_a_mapping(run: Any) -> None:
+    async def silent() -> str:
+        return "ok"
+
+    quiet = function_tool(custom_data_extractor=lambda data: None)(silent)
+    assert output_item(await run(agent_of([[call("silent")], "done"], quiet))).custom_data is None
+    wrong: Any = function_tool(custom_data_extractor=lambda data: 3)(silent)  # type: ignore[arg-type, return-value]
+    with pytest.raises(UserError, match="'silent' returned 3"):
+        await run(agent_of([[call("silent")], "done"], wrong))
 
 
 # Agents as tools: structured input
