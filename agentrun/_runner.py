@@ -359,7 +359,7 @@ def _check_input(given: Any) -> None:
         return
     if not isinstance(given, list):
         raise TypeError(f"input is {given!r}, expected a str, a list of input items or a RunState")
-    items: list[Any] = given
+    items: list[Any] = given  # pyright: ignore[reportUnknownVariableType]
     for index, item in enumerate(items):
         if type(item) is not dict and not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
             raise TypeError(
