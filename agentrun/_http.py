@@ -485,8 +485,15 @@ class Exchange:
             ModelLimitError: the body is longer than allowed.
         """
         if self._inflater is None:
-            block = await self._read_block()
-            return self._counted(block, limit) if block else b""
+            block = b""
+            while not block and not self._ended:  # as in `_read_block`, without one more coroutine for every delta
+                try:
+                    block = await self._blocks.__anext__()
+                except StopAsyncIteration:
+                    self._ended = True
+                except (self._endpoint.family.HTTPError, self._endpoint.family.StreamError, OSError) as exc:
+                    raise self._endpoint.transport_error(exc, head=True) from exc
+            return self._counted(block, limit)
         while True:
             if self._pieces:
                 try:

@@ -22,11 +22,12 @@ _EVENT = "event: "
 class SSEParser:
     """Turns the blocks of one event stream into events, in order."""
 
-    __slots__ = ("_after_cr", "_buffer", "_event_bytes", "_line_bytes", "_scanned", "_started")
+    __slots__ = ("_after_cr", "_buffer", "_event_bytes", "_line_bytes", "_scanned", "_smaller", "_started")
 
     def __init__(self, limits: Limits) -> None:
         self._event_bytes = limits.event_bytes
         self._line_bytes = limits.line_bytes
+        self._smaller = min(limits.event_bytes, limits.line_bytes)
         self._buffer = bytearray()
         # Invariant: no event boundary begins in _buffer[:_scanned - 1], so that a long event is searched only once
         self._scanned = 0
@@ -42,6 +43,30 @@ class SSEParser:
             ModelLimitError: a line or an event is longer than allowed.
             ModelBehaviorError: an event is no UTF-8.
         """
+        # Nearly every block is one event of one of two shapes, and is looked at only as often as it takes to know that
+        if (
+            self._started
+            and not self._buffer
+            and not self._after_cr
+            and block.endswith(b"\n\n")
+            and b"\r" not in block
+            and len(block) <= self._smaller
+        ):
+            try:
+                text = block.decode()
+            except UnicodeDecodeError:
+                return self._feed(block)
+            last = len(text) - 2
+            if text.startswith(_EVENT):
+                end = text.find("\n")
+                if text.startswith(_DATA, end + 1) and text.find("\n", end + 7) == last:
+                    return [(text[7:end], text[end + 7 : last])]
+            elif text.startswith(_DATA) and text.find("\n") == last:
+                return [("", text[6:last])]
+        return self._feed(block)
+
+    def _feed(self, block: bytes) -> list[tuple[str, str]]:
+        """Do what `feed` does, for blocks of any shape."""
         if self._after_cr and block:
             self._after_cr = False
             if block[0] == 0x0A:  # the second half of a CRLF that was cut in two

@@ -94,7 +94,11 @@ class OpenAIChatCompletionsModel(OpenAIModel):
             parser = SSEParser(self._limits)
             stream = chat_wire.ChatStream(self._limits, exchange.request_id)
             while True:
-                received, ended = await (_read_rest if stream.finished else _read)(exchange, parser)
+                if stream.finished:
+                    received, ended = await _read_rest(exchange, parser)
+                else:  # not a function of its own: each coroutine between here and the socket costs every delta
+                    block = await exchange.read()
+                    received, ended = parser.feed(block) if block else parser.close(), not block
                 events, error = stream.events(received)
                 if ended and error is None:
                     last, error = stream.end()
@@ -150,17 +154,15 @@ class OpenAIChatCompletionsModel(OpenAIModel):
                 )
 
 
-async def _read(exchange: Exchange, parser: SSEParser) -> tuple[list[tuple[str, str]], bool]:
-    """Return the next events, and whether they are the last."""
-    block = await exchange.read()
-    return (parser.feed(block), False) if block else (parser.close(), True)
-
-
 async def _read_rest(exchange: Exchange, parser: SSEParser) -> tuple[list[tuple[str, str]], bool]:
-    """Return what follows a reply that is whole already; nothing when nothing comes, for whatever reason."""
+    """Return what follows a reply that is whole already, and whether it is the last.
+
+    It is nothing when nothing comes, for whatever reason.
+    """
     with anyio.move_on_after(_USAGE_SECONDS):
         try:
-            return await _read(exchange, parser)
+            block = await exchange.read()
         except ModelTransportError:
-            pass
+            return [], True
+        return (parser.feed(block), False) if block else (parser.close(), True)
     return [], True

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = ["ChatStream", "read_completion"]
 
 _Status = Literal["in_progress", "completed", "incomplete"]
+_new = object.__new__
 
 
 @attrs.define(eq=False)
@@ -139,6 +140,8 @@ class ChatStream:
         self._reason: str | None = None
         self._reasoning: _Reasoning | None = None
         self._message: _Message | None = None
+        # Pieces, output index and content index of the text, while more of it needs nothing opened or closed
+        self._open_text: tuple[list[str], int, int] | None = None
         # By the provider's index; it may leave gaps, and some providers use one index for all their calls
         self._calls: dict[int, _Call] = {}
         self._items: list[_Reasoning | _Message | _Call] = []
@@ -164,7 +167,8 @@ class ChatStream:
                         self._complete()
                     continue
                 chunk = decode_object(data, "a chunk of the model's stream", self._limits.json_depth)
-                self._chunk(chunk)
+                if self._open_text is None or not self._more_text(chunk, *self._open_text):
+                    self._chunk(chunk)
         except (ModelBehaviorError, ModelLimitError, ModelRefusalError) as exc:
             error = exc
         events, self._events = self._events, []
@@ -201,6 +205,44 @@ class ChatStream:
         return self.response
 
     # -- chunks
+
+    def _more_text(self, chunk: Json, pieces: list[str], output_index: int, content_index: int) -> bool:
+        """Take a chunk that holds nothing but more of the text, as nearly all do; return whether it is one.
+
+        Whatever is unusual or wrong is left to `_chunk`. The slots of the event are filled in place, as the codec does.
+        """
+        try:
+            [choice] = chunk["choices"]
+            delta = choice["delta"]
+            piece = delta["content"]
+            if (
+                type(piece) is not str
+                or not piece
+                or choice["index"] != 0
+                or choice["finish_reason"] is not None
+                or choice.get("error")
+                or chunk.get("usage") is not None
+                or chunk.get("error")
+            ):
+                return False
+            if len(delta) != 1:
+                nothing = ("role" in delta) + ("refusal" in delta and delta["refusal"] is None)
+                if len(delta) != 1 + nothing:
+                    return False
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return False
+        pieces.append(piece)
+        event = _new(ResponseTextDeltaEvent)
+        event.delta = piece
+        event.item_id = FAKE_ID
+        event.output_index = output_index
+        event.content_index = content_index
+        event.logprobs = []
+        self._sequence = event.sequence_number = self._sequence + 1
+        event.type = "response.output_text.delta"
+        event.obfuscation = event.extra = event.as_sent = None
+        self._events.append(event)
+        return True
 
     def _chunk(self, chunk: Json) -> None:
         if chunk.get("error"):
@@ -268,6 +310,7 @@ class ChatStream:
                 self._add_text(_text(part, "text"), "text")
 
     def _add_reasoning(self, field: str, piece: str) -> None:
+        self._open_text = None
         current = self._reasoning
         if current is None or current.field != field or not current.is_open:
             self._close_reasoning()
@@ -332,6 +375,8 @@ class ChatStream:
                 )
             )
         message.parts[at].pieces.append(piece)
+        if kind == "text":
+            self._open_text = message.parts[at].pieces, message.index, at
         delta = ResponseTextDeltaEvent if kind == "text" else ResponseRefusalDeltaEvent
         self._emit(
             delta(
@@ -397,6 +442,7 @@ class ChatStream:
     # -- the end
 
     def _close_items(self) -> None:
+        self._open_text = None
         for call in self._calls.values():
             if call.index is None:
                 raise ModelBehaviorError(f"the model made a call without a name (call id {quoted(call.call_id)})")

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentrun._codec import structure_event, unstructure
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, ModelRefusalError, UserError
@@ -389,6 +391,36 @@ def test_what_follows_the_finish_reason_is_no_content(wire: Any) -> None:
     )
     assert seen[-1].response.output_text == "a"
     assert [event.type for event in seen].count("response.completed") == 1
+
+
+DELTAS = st.one_of(
+    st.fixed_dictionaries(
+        {"content": st.sampled_from(["a", "\u00fc {", "", None, 1])},
+        optional={"role": st.just("assistant"), "refusal": st.sampled_from([None, "no"]), "tool_calls": st.none()},
+    ),
+    st.sampled_from(["reasoning", "reasoning_content", "refusal"]).map(lambda name: {name: "b"}),
+    st.just({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}),
+    st.sampled_from([None, {}, "content", ["content"]]),
+)
+
+
+@given(
+    st.lists(st.tuples(DELTAS, st.sampled_from([0, 0, 0, None, 1, "0"]), st.sampled_from([None, None, None, "stop"]))),
+    st.booleans(),
+)
+def test_a_piece_of_text_is_the_same_on_the_short_way_as_on_the_long(deltas: list[Any], failed: bool) -> None:
+    chunks: list[Any] = [
+        {"id": "chat_1", "model": "m", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+        for delta, index, finish in deltas
+    ]
+    if chunks and failed:
+        chunks[-1]["choices"][0]["error"] = {"message": "overloaded"}
+    # A usage that is none is not looked at, but it is nothing that the short way takes
+    short, long = read(*chunks), read(*({**chunk, "usage": []} for chunk in chunks))
+    assert [type(event) for event in short[0]] == [type(event) for event in long[0]]
+    assert short[0] == long[0]
+    assert [event.model_dump() for event in short[0]] == [event.model_dump() for event in long[0]]
+    assert repr(short[1]) == repr(long[1])
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])

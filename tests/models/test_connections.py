@@ -175,7 +175,7 @@ async def test_many_streams_at_once_have_a_connection_each_and_leave_few_idle(wi
 
     async def handle(connection: Any) -> None:
         while await connection.request() is not None:
-            if connection.server.connections == 100:
+            if connection.server.connections == 300:
                 together.set()
             await together.wait()
             await connection.send(wire.reply(wire.sse(*wire.events()), "text/event-stream"))
@@ -183,12 +183,12 @@ async def test_many_streams_at_once_have_a_connection_each_and_leave_few_idle(wi
     async with wire.serving(handle) as server:
         model = server.responses()
         async with anyio.create_task_group() as nursery:
-            for _ in range(100):
+            for _ in range(300):
                 nursery.start_soon(wire.stream, model)
-        assert server.connections == 100
-        await server.wait_open(64)
+        assert server.connections == 300
+        await server.wait_open(256)
         await wire.stream(model)
-        assert server.connections == 100
+        assert server.connections == 300
         await model.close()
         await server.wait_open(0)
 

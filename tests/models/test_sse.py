@@ -103,6 +103,12 @@ def test_any_cut_of_any_stream_gives_the_same_events(parts: list[str], bom: bool
     assert parse(*blocks) == reference(text)
 
 
+@given(st.lists(st.lists(pieces.map("".join), max_size=3).map("".join), max_size=6))
+def test_blocks_that_end_where_events_do_give_the_same_events_as_one_block(texts: list[str]) -> None:
+    blocks = [f"{text}\n\n".encode() for text in ["data: first", *texts]]
+    assert parse(*blocks) == parse(b"".join(blocks)) == reference(b"".join(blocks).decode())
+
+
 def test_bytes_that_are_no_utf8_are_the_models_mistake() -> None:
     with pytest.raises(ModelBehaviorError, match="no UTF-8: byte 0xff"):
         parse(b"data: a\xffb\n\n")
