@@ -3,7 +3,7 @@
 `S-n` are rules of the run loop, two-letter ids are features. A test says with `@covers("S-31")` which it proves;
 `test_requirements.py` fails for an id without a test and for a test that names an id that is not here. Ids that no test
 proves yet stand in `LATER`, with the reason.
-"""
+proves yet stand in `LATER`, with the reason; those proven outside of this folder in `ELSEWHERE`, with the tests.
 
 from __future__ import annotations
 
@@ -246,11 +246,72 @@ REQUIREMENTS: dict[str, Requirement] = {
     "UT-4": _R("configuration", "verbose logging, without data unless told so"),
     # Names
     "NM-1": _R("API reference", "every documented name exists, or the guide for newcomers says that it does not yet"),
+    # Sessions
+    "SE-1": _R("sessions", "a session is whatever has the four methods; one that asks for the context gets it"),
+    "SE-2": _R("sessions", "SQLiteSession keeps conversations apart, in memory and in files"),
+    "SE-3": _R("sessions", "settings limit what is read, the run's before the session's"),
+    "SE-4": _R("sessions", "one read, then the input and whole turns are written"),
+    "SE-5": _R("sessions", "session_input_callback makes the input; only what is new is stored"),
+    "SE-6": _R("sessions", "a session goes with no conversation that the provider keeps"),
+    "SE-7": _R("sessions", "calls without output, and outputs without call, stay out of the model's input"),
+    "SE-8": _R("sessions", "AsyncSQLiteSession keeps the rules of a session"),
+    "SE-9": _R("sessions", "AdvancedSQLiteSession knows turns, branches and usage"),
+    "SE-10": _R("sessions", "EncryptedSession encrypts what another session keeps, and lets it expire"),
+    "SE-11": _R("sessions", "sessions on servers keep the rules, and close only what is theirs"),
 }
 
 LATER: dict[str, str] = {
     "S-52": "tracing is not in this version",
     "RC-7": "tracing is not in this version; the fields are declared",
-    "RC-8": "sessions have tests of their own",
 }
 """Ids that no test proves yet, and why."""
+
+_POINTS = "sessions_in_runs/test_points.py::"
+_MEMORY = "memory/"
+
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "RC-8": (f"{_POINTS}test_a_callback_makes_the_input_and_only_new_items_are_stored",),
+    "SE-1": (
+        f"{_POINTS}test_a_session_method_that_wants_the_context_gets_it",
+        f"{_MEMORY}test_conformance.py::test_sessions_fit_the_protocol",
+    ),
+    "SE-2": (
+        f"{_MEMORY}test_sqlite_session.py::test_limits_are_those_of_sqlite",
+        f"{_MEMORY}test_sqlite_session.py::test_damaged_rows_are_skipped_and_do_not_count",
+        f"{_MEMORY}test_sqlite_session.py::test_sessions_share_a_file_by_id_and_by_table",
+    ),
+    "SE-3": (
+        f"{_POINTS}test_a_limit_is_asked_for_and_cut_pairs_stay_out",
+        f"{_MEMORY}test_sqlite_session.py::test_the_settings_are_the_default_limit",
+    ),
+    "SE-4": (
+        f"{_POINTS}test_one_read_the_input_and_then_whole_turns",
+        f"{_POINTS}test_a_failing_model_leaves_input_and_finished_turns",
+        f"{_POINTS}test_output_guardrails_decide_about_the_final_turn",
+    ),
+    "SE-5": (
+        f"{_POINTS}test_a_callback_makes_the_input_and_only_new_items_are_stored",
+        f"{_POINTS}test_a_callback_that_returns_no_list_fails_the_run_before_any_request",
+        f"{_POINTS}test_a_callback_cannot_change_the_callers_items",
+    ),
+    "SE-6": (f"{_POINTS}test_a_session_goes_with_no_conversation_kept_elsewhere",),
+    "SE-7": (
+        f"{_POINTS}test_open_calls_of_a_paused_run_do_not_reach_the_model_of_a_later_run",
+        f"{_POINTS}test_the_callers_own_input_is_passed_on_as_it_is",
+    ),
+    "SE-8": (f"{_MEMORY}test_conformance.py::test_an_async_sqlite_session_keeps_every_rule",),
+    "SE-9": (
+        f"{_MEMORY}test_conformance.py::test_an_advanced_sqlite_session_keeps_every_rule",
+        f"{_MEMORY}test_advanced_sqlite_session.py::test_a_branch_holds_what_came_before_its_turn_and_goes_its_own_way",
+        f"{_MEMORY}test_advanced_sqlite_session.py::test_usage_is_kept_by_turn_and_branch",
+    ),
+    "SE-10": (
+        f"{_MEMORY}test_conformance.py::test_an_encrypted_session_keeps_every_rule",
+        f"{_MEMORY}test_encrypted_session.py::test_items_expire",
+    ),
+    "SE-11": (
+        f"{_MEMORY}test_conformance.py::test_a_redis_session_keeps_every_rule",
+        f"{_MEMORY}test_servers.py::test_an_injected_redis_client_is_left_open",
+    ),
+}
+"""Ids that are proven by tests outside of this folder, each as `file::test` below `tests`."""
