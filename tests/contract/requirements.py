@@ -2,8 +2,8 @@
 
 `S-n` are rules of the run loop, two-letter ids are features. A test says with `@covers("S-31")` which it proves;
 `test_requirements.py` fails for an id without a test and for a test that names an id that is not here. Ids that no test
-proves yet stand in `LATER`, with the reason.
 proves yet stand in `LATER`, with the reason; those proven outside of this folder in `ELSEWHERE`, with the tests.
+"""
 
 from __future__ import annotations
 
