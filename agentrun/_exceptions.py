@@ -109,6 +109,13 @@ class RunErrorDetails:
         )
 
 
+def _without_init(cls: type[AgentsException], args: tuple[object, ...]) -> AgentsException:
+    """Return an exception of `cls` with `args`, whose attributes are set by whoever copies or unpickles it."""
+    exc = cls.__new__(cls, *args)
+    exc.args = args  # OSError's own __new__ leaves them to __init__
+    return exc
+
+
 class AgentsException(Exception):
     """The base of every exception that agentrun raises on purpose.
 
@@ -121,6 +128,11 @@ class AgentsException(Exception):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
         self.run_data = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python copies and unpickles an exception by calling its class with `args`, the message; most classes here take
+        # something else.
+        return _without_init, (type(self), self.args), self.__dict__
 
 
 class UserError(AgentsException):
