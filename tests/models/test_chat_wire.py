@@ -393,7 +393,7 @@ def test_what_follows_the_finish_reason_is_no_content(wire: Any) -> None:
     assert [event.type for event in seen].count("response.completed") == 1
 
 
-DELTAS = st.one_of(
+DELTAS: st.SearchStrategy[Any] = st.one_of(
     st.fixed_dictionaries(
         {"content": st.sampled_from(["a", "\u00fc {", "", None, 1])},
         optional={"role": st.just("assistant"), "refusal": st.sampled_from([None, "no"]), "tool_calls": st.none()},
