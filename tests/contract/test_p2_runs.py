@@ -62,7 +62,8 @@ def outputs(result: Any) -> list[Any]:
 
 
 def inputs_of(agent: Any, number: int = -1) -> list[Any]:
-    return agent.model.calls[number].input
+    found: list[Any] = agent.model.calls[number].input
+    return found
 
 
 # Runner and context
@@ -241,8 +242,9 @@ async def test_the_marks_of_a_summary_can_be_set_and_set_back() -> None:
     set_conversation_history_wrappers(start="<<", end=">>")
     try:
         nested = nest_handoff_history(HandoffInputData("hello", (), ()))
-        (summary,) = nested.input_history
-        assert summary["content"].splitlines()[-3:] == ["<<", "1. user: hello", ">>"]  # type: ignore[index]
+        (summary,) = list(nested.input_history)
+        assert isinstance(summary, dict)
+        assert summary["content"].splitlines()[-3:] == ["<<", "1. user: hello", ">>"]
     finally:
         reset_conversation_history_wrappers()
     assert get_conversation_history_wrappers() == ("<CONVERSATION HISTORY>", "</CONVERSATION HISTORY>")

@@ -66,7 +66,7 @@ async def test_text_images_and_files_go_to_the_model_as_parts_and_stay_values_fo
     agent = agent_of([[call("draw")], "done"], draw)
     item = output_item(await run(agent))
     assert item.output is parts
-    assert agent.model.calls[1].input[-1]["output"] == [  # type: ignore[union-attr, index]
+    assert agent.model.calls[1].input[-1]["output"] == [  # type: ignore[union-attr]
         {"type": "input_text", "text": "see"},
         {"type": "input_image", "image_url": "https://example.com/a.png", "detail": "low"},
         {"type": "input_image", "file_id": "file_1"},
@@ -89,8 +89,8 @@ async def test_one_part_is_a_list_of_one_and_a_list_with_anything_else_is_text(r
     agent = agent_of([[call("one", "c1"), call("mixed", "c2")], "done"], one, mixed)
     await run(agent)
     first, second = agent.model.calls[1].input[-2:]  # type: ignore[union-attr]
-    assert first["output"] == [{"type": "input_text", "text": "just this"}]  # type: ignore[index]
-    assert second["output"] == str([{"type": "text", "text": "a"}, 3])  # type: ignore[index]
+    assert first["output"] == [{"type": "input_text", "text": "just this"}]
+    assert second["output"] == str([{"type": "text", "text": "a"}, 3])
 
 
 @covers("FT-15")
@@ -154,8 +154,8 @@ async def test_structured_arguments_reach_the_nested_run_as_data_and_an_explanat
     result = await run(agent_of([[call("pack", count=2, item="pear")], "done"], tool))
     assert output_item(result).output == "packed"
     assert seen == [{"item": "pear", "count": 2}]
-    (message,) = inner.model.calls[0].input  # type: ignore[union-attr, misc]
-    text = message["content"]  # type: ignore[index]
+    (message,) = inner.model.calls[0].input  # type: ignore[union-attr]
+    text = message["content"]
     assert json.dumps({"item": "pear", "count": 2}, indent=2) in text
     assert "what is wanted" in text
     assert ('"properties"' in text) is with_schema
@@ -268,7 +268,7 @@ async def test_large_outputs_of_older_turns_are_cut_for_the_model_only(run: Any)
     agent = agent_of(["done"])
     trimmer = ToolOutputTrimmer(recent_turns=2, max_output_chars=500, preview_chars=20, trimmable_tools={"look"})
     result = await run(agent, old, run_config=RunConfig(call_model_input_filter=trimmer))
-    sent = [item["output"] for item in agent.model.calls[0].input if "output" in item]  # type: ignore[union-attr, index]
+    sent = [item["output"] for item in agent.model.calls[0].input if "output" in item]  # type: ignore[union-attr]
     assert "look" in sent[0]
     assert sent[0].count("x") < 25
     assert sent[1:] == [large, large]
