@@ -246,6 +246,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "UT-4": _R("configuration", "verbose logging, without data unless told so"),
     # Names
     "NM-1": _R("API reference", "every documented name exists, or the guide for newcomers says that it does not yet"),
+    "RC-15": _R("guardrails", "the text in the place of a withheld tool output can be chosen"),
+    "AG-4": _R("agents", "a prompt that the provider keeps, or a function that chooses it"),
+    "MO-11": _R("models", "OPENAI_DEFAULT_MODEL names the model of agents without one"),
     # Sessions
     "SE-1": _R("sessions", "a session is whatever has the four methods; one that asks for the context gets it"),
     "SE-2": _R("sessions", "SQLiteSession keeps conversations apart, in memory and in files"),

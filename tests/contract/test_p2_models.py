@@ -22,6 +22,7 @@ from agentrun import (
     Agent,
     AgentOutputSchema,
     AgentOutputSchemaBase,
+    GenerateDynamicPromptData,
     Model,
     ModelBehaviorError,
     ModelProvider,
@@ -581,3 +582,26 @@ async def test_everything_is_logged_to_stdout_but_what_models_and_tools_were_giv
     monkeypatch.setenv("OPENAI_AGENTS_DONT_LOG_MODEL_DATA", "0")
     said = await logged()
     assert [text for text in ("a question", "an argument", "an answer") if text not in said] == []
+
+
+@covers("AG-4")
+@pytest.mark.parametrize("is_function", [False, True])
+async def test_a_prompt_that_the_provider_keeps_reaches_the_model(run: Any, is_function: bool) -> None:
+    kept: Any = {"id": "pmpt_1", "version": "2", "variables": {"who": "Ann"}}
+
+    async def choose(data: GenerateDynamicPromptData) -> Any:
+        assert data.agent.name == "a"
+        return {**kept, "variables": {"who": data.context.context}}
+
+    model = ScriptedModel(["done"])
+    await run(Agent("a", model=model, prompt=choose if is_function else kept), context="Ann")
+    assert model.calls[0].prompt == kept
+
+
+@covers("MO-11")
+def test_an_agent_without_a_model_gets_the_one_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = MultiProvider(openai_api_key="k")
+    monkeypatch.setenv("OPENAI_DEFAULT_MODEL", "GPT-Mine")
+    assert provider.get_model(None).model == "gpt-mine"  # type: ignore[attr-defined]
+    monkeypatch.delenv("OPENAI_DEFAULT_MODEL")
+    assert provider.get_model(None).model  # type: ignore[attr-defined]

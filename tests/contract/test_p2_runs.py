@@ -15,8 +15,10 @@ from agentrun import (
     Agent,
     GuardrailFunctionOutput,
     HandoffInputData,
+    InMemorySession,
     InputItem,
     ModelBehaviorError,
+    OutputGuardrailTripwireTriggered,
     RunConfig,
     RunContextWrapper,
     Runner,
@@ -455,3 +457,22 @@ async def test_a_message_that_the_nested_history_holds_word_for_word_is_not_told
     assert result.to_input_list(mode="normalized") == [summary, spoken, moved, own[-1]]
     loaded = await RunState.from_string(first, result.to_state().to_string())
     assert len(loaded.new_items) == len(result.new_items) == 6
+
+
+@covers("RC-15")
+@pytest.mark.parametrize("is_function", [False, True])
+async def test_the_text_in_the_place_of_a_withheld_tool_output_can_be_chosen(run: Any, is_function: bool) -> None:
+    @output_guardrail
+    async def judge(ctx: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        return GuardrailFunctionOutput(None, True)
+
+    message: Any = "withheld"
+    if is_function:
+        message = lambda args: f"{args.guardrail_name}, {args.agent.name}: {args.default_message}"  # noqa: E731
+    session = InMemorySession()
+    agent = agent_of([[call()]], look, tool_use_behavior="stop_on_first_tool", output_guardrails=[judge])
+    with pytest.raises(OutputGuardrailTripwireTriggered) as raised:
+        await run(agent, session=session, run_config=RunConfig(output_guardrail_blocked_message=message))
+    said = "judge, a: Output withheld by an output guardrail." if is_function else "withheld"
+    assert outputs(raised.value.run_data) == [said]
+    assert [item["output"] for item in await session.get_items() if "output" in item] == [said]
