@@ -126,8 +126,9 @@ async def test_a_model_is_called_with_seven_positional_arguments_and_three_keywo
 
 @covers("MO-1")
 async def test_a_stream_without_its_last_event_is_an_error() -> None:
+    result = Runner.run_streamed(Agent("a", model=Recorder(complete=False)), "hi")
     with pytest.raises(ModelBehaviorError) as raised:
-        async with Runner.run_streamed(Agent("a", model=Recorder(complete=False)), "hi") as result:
+        async with result:
             await result.wait()
     assert raised.value.run_data is not None
     assert result.final_output is None
