@@ -312,6 +312,7 @@ def _make_run(
         )
     config = RunConfig.coerce(run_config)
     handlers = _check_handlers(error_handlers)
+    _check_session(session)
     resumed = isinstance(given, RunState)
     if resumed:
         state = _resumed_state(cast("RunState[Any]", given), context)
@@ -365,6 +366,16 @@ def _check_input(given: Any) -> None:
             raise TypeError(
                 f"input[{index}] is {item!r}, expected an input item such as {{'role': 'user', 'content': 'hi'}}"
             )
+
+
+def _check_session(session: Any) -> None:
+    if session is None:
+        return
+    if isinstance(session, type) or not (hasattr(session, "get_items") and hasattr(session, "add_items")):
+        raise TypeError(
+            f"session is {session!r}, expected an object with the methods of Session; "
+            "make one, as in SQLiteSession('conversation-7', 'conversations.db')"
+        )
 
 
 def _check_max_turns(max_turns: Any) -> None:

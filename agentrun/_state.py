@@ -279,7 +279,15 @@ class RunState(Generic[TContext]):
         self._owner(approval_item).approve_tool(approval_item, always_approve=always_approve)
 
     def _owner(self, item: ToolApprovalItem) -> RunContextWrapper[Any]:
-        """Return the context of the run that waits for `item`: this one, or one nested in it."""
+        """Return the context of the run that waits for `item`: this one, or one nested in it.
+
+        Raises:
+            TypeError: `item` is something else, such as the id of a call.
+        """
+        if not isinstance(item, ToolApprovalItem):
+            raise TypeError(
+                f"approval_item is {item!r}, expected a ToolApprovalItem; take one from get_interruptions()"
+            )
         for nested in self.pending.nested.values() if self.pending is not None else ():
             if any(item is waiting for waiting in nested.interruptions):
                 return nested._owner(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.lowlevel
 
@@ -67,16 +67,14 @@ class Announcer:
         if hooks := self.hooks_of(agent, "start"):
             told = AgentHookContext.of(context)
             for hook in hooks:
-                await anyio.lowlevel.checkpoint_if_cancelled()
-                await hook(told, agent)
+                await _tell(hook, told, agent)
 
     async def agent_end(self, context: RunContextWrapper[Any], agent: Agent[Any], output: Any) -> None:
         """Say that an agent made the final output."""
         if hooks := self.hooks_of(agent, "end"):
             told = AgentHookContext.of(context)
             for hook in hooks:
-                await anyio.lowlevel.checkpoint_if_cancelled()
-                await hook(told, agent, output)
+                await _tell(hook, told, agent, output)
 
     async def llm_start(
         self,
@@ -87,26 +85,22 @@ class Announcer:
     ) -> None:
         """Say that a model is about to be asked."""
         for hook in self.hooks_of(agent, "llm_start"):
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            await hook(context, agent, instructions, input_items)
+            await _tell(hook, context, agent, instructions, input_items)
 
     async def llm_end(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
         """Say that a model has answered."""
         for hook in self.hooks_of(agent, "llm_end"):
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            await hook(context, agent, response)
+            await _tell(hook, context, agent, response)
 
     async def tool_start(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Any) -> None:
         """Say that a tool is about to run."""
         for hook in self.hooks_of(agent, "tool_start"):
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            await hook(context, agent, tool)
+            await _tell(hook, context, agent, tool)
 
     async def tool_end(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Any, result: object) -> None:
         """Say that a tool has an output."""
         for hook in self.hooks_of(agent, "tool_end"):
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            await hook(context, agent, tool, result)
+            await _tell(hook, context, agent, tool, result)
 
     async def handoff(self, context: RunContextWrapper[Any], source: Agent[Any], target: Agent[Any]) -> None:
         """Say that `source` hands over to `target`; the hooks of the source agent are told.
@@ -115,9 +109,21 @@ class Announcer:
         """
         hook = overridden(self._hooks, "on_handoff") if self._hooks is not None else None
         if hook is not None:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            await hook(context, from_agent=source, to_agent=target)
+            await _tell(hook, context, from_agent=source, to_agent=target)
         hook = overridden(source.hooks, "on_handoff") if source.hooks is not None else None
         if hook is not None:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            await hook(context, agent=target, source=source)
+            await _tell(hook, context, agent=target, source=source)
+
+
+async def _tell(hook: Hook, *given: object, **named: object) -> None:
+    """Call one hook, unless the run has been cancelled.
+
+    Raises:
+        TypeError: the hook is no async function; what it does has happened by then.
+    """
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    told = cast("object", hook(*given, **named))  # declared to be awaitable; what users write may not be
+    if not isinstance(told, Awaitable):
+        name = getattr(hook, "__qualname__", repr(hook))
+        raise TypeError(f"hook {name} returned {told!r}, expected something to await; declare it with async def")
+    await told
