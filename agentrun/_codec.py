@@ -164,6 +164,7 @@ def as_dict(item: Any) -> TResponseInputItem:
 # ---- reading by class
 
 _new = object.__new__
+_NOTHING = attrs.NOTHING
 
 _CHECKED = frozenset({"id", "call_id", "name", "arguments", "input", "text", "delta", "refusal"})
 """Fields that a run reads: a string where a string is declared. Others are kept whatever they are."""
@@ -174,7 +175,7 @@ def _expected(what: str, value: Any) -> WireError:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):  # an abstract class is slow to ask
         raise _expected("an object", value)
     return cast("Mapping[str, Any]", value)
 
@@ -201,21 +202,18 @@ def _list_of(read: Reader) -> Reader:
     return read_list
 
 
-class _FieldReader:
-    """One field of a class, ready for reading."""
+def _field_reader(name: str, attribute: str, annotation: str, default: Any, omitted: bool) -> _FieldReader:
+    checked = name in _CHECKED and annotation in ("str", "str | None")
+    read: Reader | None = _string if checked else _READERS.get(annotation, _any_reader(annotation))
+    required = default is _NOTHING
+    # A null list of items or parts is a broken reply; a null list of citations is an empty one.
+    refuses_null = required or (checked and annotation == "str") or annotation.startswith("list[T")
+    return name, attribute, read, default, omitted, required, refuses_null
 
-    __slots__ = ("attribute", "default", "name", "omitted", "read", "refuses_null", "required")
 
-    def __init__(self, name: str, attribute: str, annotation: str, default: Any, omitted: bool) -> None:
-        self.name = name
-        self.attribute = attribute
-        self.default = default
-        self.required = default is attrs.NOTHING
-        self.omitted = omitted
-        checked = name in _CHECKED and annotation in ("str", "str | None")
-        self.read: Reader | None = _string if checked else _READERS.get(annotation, _any_reader(annotation))
-        # A null list of items or parts is a broken reply; a null list of citations is an empty one.
-        self.refuses_null = self.required or (checked and annotation == "str") or annotation.startswith("list[T")
+_FieldReader: TypeAlias = "tuple[str, str, Reader | None, Any, bool, bool, bool]"
+"""One field of a class, ready for reading: JSON name, attribute, reader of its value, default, whether it is left out
+at its default, whether it is required, whether it refuses null. A tuple, since a loop unpacks it in one step."""
 
 
 def _any_reader(annotation: str) -> Reader | None:
@@ -223,46 +221,40 @@ def _any_reader(annotation: str) -> Reader | None:
     return wrap if any(word in annotation for word in ("Record", "Json", "list")) else None
 
 
-def _read_field(read: Reader, name: str, value: Any) -> Any:
-    try:
-        return read(value)
-    except WireError as fault:
-        fault.under(name)
-        raise
-
-
 def reader_of(cls: type[WireValue]) -> Callable[[Any], Any]:
     """Return the function that reads JSON objects as `cls`."""
-    fields = tuple(_FieldReader(*shape) for shape in cls.shapes())
-    known = frozenset(field.name for field in fields)
+    fields = tuple(_field_reader(*shape) for shape in cls.shapes())
+    known = frozenset(field[0] for field in fields)
 
     def read(data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            raise _expected("an object", data)
-        source = cast("Mapping[str, Any]", data)
+        source = _object(data)
+        get = source.get
         values: dict[str, Any] = {}
         as_sent: dict[str, Any] = {}
-        seen = 0
-        for field in fields:
-            name = field.name
-            value = source.get(name, attrs.NOTHING)
-            if value is attrs.NOTHING:
-                if field.required:
+        missing = 0
+        for name, attribute, read_value, default, omitted, required, refuses_null in fields:
+            value = get(name, _NOTHING)
+            if value is _NOTHING:
+                missing += 1
+                if required:
                     raise WireError(f"required by {cls.__name__}, but missing").under(name)
-                if not field.omitted:
-                    as_sent[name] = attrs.NOTHING
+                if not omitted:
+                    as_sent[name] = _NOTHING
                 continue
-            seen += 1
-            if value is None and not field.refuses_null:
+            if value is None and not refuses_null:
                 as_sent[name] = None
                 continue
-            if field.read is not None:
-                value = _read_field(field.read, name, value)
-            if field.omitted and value == field.default:
+            if read_value is not None:
+                try:
+                    value = read_value(value)
+                except WireError as fault:
+                    fault.under(name)
+                    raise
+            if omitted and value == default:
                 as_sent[name] = value  # an empty string that the sender wrote
-            values[field.attribute] = value
+            values[attribute] = value
         result = cls(**values)
-        if seen != len(source):
+        if len(fields) - missing != len(source):
             result.extra = {name: source[name] for name in source if name not in known}
         if as_sent:
             result.as_sent = as_sent
@@ -404,10 +396,10 @@ def _tagged(classes: Mapping[str, type[WireValue]]) -> Reader:
 
 
 def _tag(data: Any) -> str:
-    tag = _object(data).get("type", attrs.NOTHING)
+    tag = _object(data).get("type", _NOTHING)
     if isinstance(tag, str):
         return tag
-    if tag is attrs.NOTHING:
+    if tag is _NOTHING:
         raise WireError("required to tell what the object is, but missing").under("type")
     raise _expected("a string", tag).under("type")
 

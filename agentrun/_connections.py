@@ -142,6 +142,8 @@ class Connections:
         surplus = sum(map(len, self.idle.values())) - _IDLE_SLOTS
         for origin in list(self.idle):
             slots = self.idle[origin]
+            if surplus <= 0 and (not slots or slots[0].idle_since > before):
+                continue  # slots stand in the order in which they became idle
             old = [slot for slot in slots if slot.idle_since <= before]
             if surplus > len(old):
                 old = slots[:surplus]

@@ -64,6 +64,18 @@ _CREDENTIALS = ("authorization", "proxy-authorization", "api-key", "x-api-key", 
 """Headers whose values are never shown."""
 
 
+@attrs.frozen(eq=False, repr=False)
+class _Address:
+    """The URL and the headers of a request; parsing and checking them is most of what it takes to make one."""
+
+    url: str
+    headers: dict[str, str]
+    parsed: httpx.URL | None = None
+    """`url`, where the connection is ours."""
+    prepared: httpx.Headers | None = None
+    """`headers` with that of the host and without the length of a body, where the connection is ours."""
+
+
 @attrs.define(eq=False)
 class Endpoint:
     """A provider's base URL, the key for it, and the client that reaches it. Holds no connection itself."""
@@ -81,6 +93,10 @@ class Endpoint:
     family: Family = attrs.field(init=False, repr=False)
     origin: str = attrs.field(init=False)
     """Scheme, host and port of `base_url`."""
+    _addresses: dict[tuple[str, str], _Address] = attrs.field(
+        init=False, factory=dict[tuple[str, str], Any], repr=False
+    )
+    """Where requests with nothing of their own in URL and headers go, by path and media type."""
 
     def __attrs_post_init__(self) -> None:
         self.family = own_family() if self.client is None else family_of(self.client)
@@ -141,7 +157,21 @@ class Endpoint:
         """
         if self.client is not None and self.client.is_closed:
             raise UserError("http_client is closed; open it, and keep it open while agents that use it run")
-        pairs = [(name, value) for name, value in (query or {}).items() if value is not None]
+        if query or headers:
+            to = self._addressed(path, accept, query or {}, headers or {})
+        else:
+            to = self._addresses.get((path, accept)) or self._addressed(path, accept, {}, {})
+            self._addresses[path, accept] = to
+        exchange = await self._sent(to, content)
+        if not 200 <= exchange.status < 300:
+            try:
+                raise await self._status_error(exchange, _credentials(to.headers))
+            finally:
+                await exchange.aclose()
+        return exchange
+
+    def _addressed(self, path: str, accept: str, query: Mapping[str, Any], headers: Mapping[str, Any]) -> _Address:
+        pairs = [(name, value) for name, value in query.items() if value is not None]
         url = f"{self.base_url}{path}" + (f"?{urlencode(pairs, doseq=True)}" if pairs else "")
         sent = {
             "accept": accept,
@@ -153,18 +183,16 @@ class Endpoint:
         }
         if self.api_key:
             sent["authorization"] = f"Bearer {self.api_key}"
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             sent.pop(name.lower(), None)
             if isinstance(value, str | int | float):
                 sent[name.lower()] = str(value)
         _check_headers(sent)
-        exchange = await self._sent(url, content, sent)
-        if not 200 <= exchange.status < 300:
-            try:
-                raise await self._status_error(exchange, _credentials(sent))
-            finally:
-                await exchange.aclose()
-        return exchange
+        if self.client is not None:
+            return _Address(url, sent)
+        request = self.family.Request("POST", url, headers=sent)
+        request.headers.pop("content-length", None)  # that of no body; each request has its own
+        return _Address(url, sent, request.url, request.headers)
 
     async def close(self) -> None:
         """Close the idle connections to this origin that the running loop holds. A user's client stays open."""
@@ -176,26 +204,30 @@ class Endpoint:
         limits = [limit for limit in (self.connect_seconds, connect_limit.get()) if limit is not None]
         return min(limits, default=None)
 
-    async def _sent(self, url: str, content: bytes, headers: dict[str, str]) -> Exchange:
+    async def _sent(self, to: _Address, content: bytes) -> Exchange:
         # Only connecting has a limit here: the deadlines of the run govern the rest, per event and not per read
-        timeout = self.family.Timeout(None, connect=self._connect_limit())
+        limit = self._connect_limit()
         if self.client is not None:
+            timeout = self.family.Timeout(None, connect=limit)
             try:
-                request = self.client.build_request("POST", url, content=content, headers=headers, timeout=timeout)
+                request = self.client.build_request(
+                    "POST", to.url, content=content, headers=to.headers, timeout=timeout
+                )
                 request.stream = _body_type(self.family)(content)
                 response = await self.client.send(request, stream=True, follow_redirects=False)
             except (self.family.HTTPError, OSError) as exc:
                 raise self.transport_error(exc, head=False) from exc
             return Exchange(self, response, None, None)
         connections = await connections_here()
+        assert to.parsed is not None  # only that of a user's client is not
         request = self.family.Request(
             "POST",
-            url,
-            headers=headers,
-            content=content,
-            extensions={"timeout": timeout.as_dict()},
+            to.parsed,
+            headers=to.prepared,
+            stream=_body_type(self.family)(content),
+            extensions={"timeout": {"connect": limit, "read": None, "write": None, "pool": None}},
         )
-        request.stream = _body_type(self.family)(content)
+        request.headers["Content-Length"] = str(len(content))
         slot = await connections.take(self.origin, self.family)
         try:
             response = await slot.transport.handle_async_request(request)
