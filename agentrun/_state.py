@@ -284,9 +284,10 @@ class RunState(Generic[TContext]):
         Raises:
             TypeError: `item` is something else, such as the id of a call.
         """
-        if not isinstance(item, ToolApprovalItem):
+        given = cast("object", item)  # declared to be one; a call's id is an easy mistake
+        if not isinstance(given, ToolApprovalItem):
             raise TypeError(
-                f"approval_item is {item!r}, expected a ToolApprovalItem; take one from get_interruptions()"
+                f"approval_item is {given!r}, expected a ToolApprovalItem; take one from get_interruptions()"
             )
         for nested in self.pending.nested.values() if self.pending is not None else ():
             if any(item is waiting for waiting in nested.interruptions):
