@@ -161,6 +161,7 @@ class LiveRun:
         try:
             await self.host()
         except anyio.get_cancelled_exc_class():
+            self.close()  # the event loop ends, and whoever was to read with it
             raise
         except BaseException as exc:  # noqa: BLE001 - kept for the reader: a root task has nobody to raise it to
             self._error = exc
