@@ -62,14 +62,12 @@ async def drive(run: Run) -> Decision:
             try:
                 async with _deadline(run, "run"):
                     return await _loop(run)
-            except Exception:
-                if record_finished_calls(run):
-                    await sessions.write_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
-                raise
-            except anyio.get_cancelled_exc_class():
-                # A turn that is cut off is dropped. One that was paused has its approvals, each for one call: it stays.
-                if run.state.pending is not None and record_finished_calls(run):
-                    await sessions.write_turn(run)  # noqa: ASYNC102 - shields itself
+            except BaseException as exc:
+                # A turn that fails keeps the calls that have ended. One that is cancelled, alone or in a group, is dropped,
+                # unless it was paused: its approvals were given for one call each.
+                keeps = isinstance(exc, Exception) or run.state.pending is not None
+                if keeps and record_finished_calls(run):
+                    await sessions.write_turn(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
                 raise
 
 

@@ -73,6 +73,11 @@ class Outcome:
     """Its result."""
 
     @property
+    def is_there(self) -> bool:
+        """Whether the call has come to something."""
+        return self.item is not None or self.approval is not None or self.nested is not None
+
+    @property
     def interruptions(self) -> list[ToolApprovalItem]:
         """The decisions the call waits for: its own, or those of the run nested in it."""
         if self.approval is not None:
@@ -383,7 +388,8 @@ class Call:
             raise failure from exc
         finally:
             self._ended = True
-        send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
+            if self._outcome.is_there:
+                send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
 
     def _failure(self, exc: Exception) -> Exception:
         """Return what leaves the run for an exception of the call.
@@ -454,6 +460,7 @@ class Call:
             self._scope.deadline = anyio.current_time() + limit
         cleanup = anyio.CancelScope()
         output: Any = None
+        returned = False
         uncalled_for: BaseException | None = None
         with self._scope, cleanup:
             try:
@@ -461,6 +468,7 @@ class Call:
                     output = await self._body()
                 else:
                     output = await CancelledOnce(self._body(), self._scope, lambda: self._begin_cleanup(cleanup))
+                returned = True
             except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
                 if self.tool.nests_run or self._scope.cancel_called:
                     raise
@@ -476,6 +484,8 @@ class Call:
                 f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"
             )
         if self._stopped:
+            if returned and not self.tool.tool_output_guardrails and not self.tool.nests_run:
+                self._settle(output)  # it came to its end all the same: it has happened, and counts
             await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
         elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
             return await self._time_out(limit)
