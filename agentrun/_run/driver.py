@@ -63,8 +63,8 @@ async def drive(run: Run) -> Decision:
                 async with _deadline(run, "run"):
                     return await _loop(run)
             except BaseException as exc:
-                # A turn that fails keeps the calls that have ended. One that is cancelled, alone or in a group, is dropped,
-                # unless it was paused: its approvals were given for one call each.
+                # A turn that fails keeps the calls that have ended. One that is cancelled, alone or in a group, is
+                # dropped, unless it was paused: its approvals were given for one call each.
                 keeps = isinstance(exc, Exception) or run.state.pending is not None
                 if keeps and record_finished_calls(run):
                     await sessions.write_turn(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins

@@ -489,13 +489,15 @@ class Call:
             await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
         elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
             return await self._time_out(limit)
-        if uncalled_for is not None:
-            error = RuntimeError(f"tool {self.name} raised {type(uncalled_for).__name__} although nobody cancelled it")
-            error.__cause__ = uncalled_for
-            if self.tool.on_failure is None:
-                raise error
-            return await failure_output(self.context, error, self.tool.on_failure)
-        return output
+        return output if uncalled_for is None else await self._failed_by_itself(uncalled_for)
+
+    async def _failed_by_itself(self, cancelled: BaseException) -> Any:
+        """Return what the model is told of a tool that raised a cancellation of its own, or raise."""
+        error = RuntimeError(f"tool {self.name} raised {type(cancelled).__name__} although nobody cancelled it")
+        error.__cause__ = cancelled
+        if self.tool.on_failure is None:
+            raise error
+        return await failure_output(self.context, error, self.tool.on_failure)
 
     async def _body(self) -> Any:
         return await self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)
