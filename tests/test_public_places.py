@@ -99,8 +99,8 @@ PLACES = {
         FunctionToolCustomDataContext FunctionToolCustomDataExtractor FunctionToolResult HostedMCPTool
         ImageGenerationTool ImageGenerationToolConfig MCPToolApprovalFunction MCPToolApprovalFunctionResult
         MCPToolApprovalRequest ProgrammaticToolCallingTool Tool ToolCaller ToolErrorFunction ToolFunction ToolOrigin
-        ToolOriginType ToolOutputFileContent ToolOutputFileContentDict ToolOutputImage ToolOutputImageDict ToolOutputText
-        ToolOutputTextDict ToolSearchTool ToolTimeoutBehavior ValidToolOutputPydanticModels WebSearchTool
+        ToolOriginType ToolOutputFileContent ToolOutputFileContentDict ToolOutputImage ToolOutputImageDict
+        ToolOutputText ToolOutputTextDict ToolSearchTool ToolTimeoutBehavior ValidToolOutputPydanticModels WebSearchTool
         WebSearchToolImageSettings default_tool_error_function function_tool tool_namespace
     """,
     "tool_context": "ToolContext",

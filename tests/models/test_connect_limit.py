@@ -7,8 +7,16 @@ import socket
 import anyio
 import pytest
 
-from agentrun import Agent, ModelTimeoutError, OpenAIResponsesModel, RunConfig, Runner
-from agentrun import ModelRetrySettings, ModelSettings, Timeouts
+from agentrun import (
+    Agent,
+    ModelRetrySettings,
+    ModelSettings,
+    ModelTimeoutError,
+    OpenAIResponsesModel,
+    RunConfig,
+    Runner,
+    Timeouts,
+)
 
 
 @pytest.mark.real_clock
