@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentrun._cli_view import printable
 from agentrun._context import TContext
-from agentrun._exceptions import AgentsException, UserError
+from agentrun._exceptions import UserError
 from agentrun._interrupt import run_interruptible
 from agentrun._items import (
     HandoffCallItem,
@@ -72,7 +72,7 @@ async def run_demo_loop(
             await (turn.stream() if stream else turn.run())
         except UserError:
             raise
-        except AgentsException as exc:
+        except Exception as exc:  # noqa: BLE001 - whoever failed the run, the conversation goes on
             _show(f"\n[failed: {type(exc).__name__}: {exc}]\n")
             continue  # as if it had not been asked: what failed once would fail again
         current, items = turn.agent, turn.items

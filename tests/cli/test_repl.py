@@ -129,6 +129,19 @@ async def test_a_failed_run_is_told_and_forgotten(typed: Typist, capsys: pytest.
     assert [item["content"] for item in as_dicts(model.last_call.input)] == ["hi"]
 
 
+async def test_a_model_that_fails_in_its_own_way_ends_no_conversation(
+    typed: Typist, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(["one", "two", "exit"])
+    agent = Agent("a", model=ScriptedModel([RuntimeError("out of cheese"), "here again"]))
+
+    await run_demo_loop(agent)
+
+    shown = capsys.readouterr().out
+    assert "[failed: RuntimeError: out of cheese]" in shown
+    assert "here again" in shown
+
+
 async def test_a_wrong_program_ends_the_loop(typed: Typist, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     typed(["hi", "exit"])
