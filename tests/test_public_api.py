@@ -55,7 +55,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 
 def lines_of(name: str, value: Any) -> Iterator[str]:
     if isinstance(value, enum.EnumMeta):
-        yield f"{name}: enum {', '.join(member.name for member in value)}"
+        yield f"{name}: enum {', '.join(value.__members__)}"
     elif isinstance(value, type) and is_ours(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
         yield f"{name}: class({bases}){signature(value)}"

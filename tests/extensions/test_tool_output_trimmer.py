@@ -154,7 +154,8 @@ async def test_a_run_sends_the_short_form_and_keeps_the_whole() -> None:
     first = await Runner.run(agent, "one")
     config = RunConfig(call_model_input_filter=ToolOutputTrimmer(recent_turns=1))
     second = await Runner.run(agent, [*first.to_input_list(), user("two")], run_config=config)
-    sent = [item for item in model.calls[-1].input if item.get("type") == "function_call_output"]
+    shown: Any = model.calls[-1].input
+    sent = [item for item in shown if item.get("type") == "function_call_output"]
     assert sent[0]["output"].startswith("[Trimmed: look")
     kept = [item for item in second.to_input_list() if item.get("type") == "function_call_output"]
     assert kept[0]["output"] == LONG
