@@ -196,9 +196,12 @@ class FunctionTool:
     """Whether it runs an agent of its own."""
     nested_agent: Agent[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
     """The agent it runs, which a stored state finds by this."""
-    on_failure: OnFailure = attrs.field(default=None, kw_only=True, validator=_failure_function)
+    on_failure: OnFailure = attrs.field(default=None, kw_only=True, validator=_optional_function("context", "error"))
     """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
     _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function")
+    keeps_arguments: Callable[[Mapping[str, Any]], bool] | None = attrs.field(default=None, kw_only=True, repr=False)
+    """Whether the body gets just the parsed arguments it is asked about; a `needs_approval` function is asked about no
+    others. None for tools that read their JSON text themselves."""
 
     def __attrs_post_init__(self) -> None:
         self.params_json_schema = self._own_schema(self.params_json_schema)
@@ -388,6 +391,7 @@ def function_tool(  # noqa: PLR0913 - the documented signature
             runs_in_thread=not is_async,
             on_failure=failure_error_function,
             function=function,
+            keeps_arguments=schema.keeps_arguments,
         )
 
     return make if func is None else make(func)

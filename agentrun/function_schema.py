@@ -110,6 +110,10 @@ class ArgumentsModel:
         """Return parsed JSON as typed values."""
         return Arguments(self._compiled.structure(dict(data), root="argument"))
 
+    def keeps(self, data: Mapping[str, Any]) -> bool:
+        """Return whether these arguments are their own typed values, and no code of the tool runs to find out."""
+        return self._compiled.keeps(data)
+
     def model_validate_json(self, json_text: str) -> Arguments:
         """Return JSON text as typed values; empty text means no arguments."""
         return self.model_validate(parse_json(json_text, object_only=True) if json_text.strip() else {})
@@ -165,6 +169,25 @@ class FuncSchema:
             StructureError: the text is no JSON object, or the arguments do not fit; one line per fault.
         """
         return self.to_call_args(self.params_pydantic_model.model_validate_json(json_text))
+
+    def keeps_arguments(self, data: Mapping[str, Any]) -> bool:
+        """Return whether a call gets just these values: no default, no conversion, no validator of its own.
+
+        What looks at `data` before the call then sees what the function will see. False where finding out would run
+        code of the function's author.
+
+        Args:
+            data: parsed JSON by parameter name.
+        """
+        if not all(parameter.name in data for parameter in self._parameters):
+            return False
+        if not self.params_pydantic_model.keeps(data):
+            return False
+        try:
+            self.to_call_args(data)
+        except StructureError:
+            return False
+        return True
 
     def to_call_args(self, data: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Lay typed values out as the positional and keyword arguments of a call, without the context.

@@ -344,6 +344,10 @@ class Call:
     async def _needs_approval(self) -> bool:
         """Return whether a person has to decide first.
 
+        A `needs_approval` function is asked about a JSON object, and only where that is what the tool's body will get:
+        it could allow `{}` where a default makes something else of it. No validator of the tool runs before anybody
+        has allowed the call.
+
         Raises:
             UserError: the tool's `needs_approval` function raised; the original exception is the cause.
 
@@ -353,13 +357,16 @@ class Call:
         if isinstance(asked, bool):
             return asked
         try:
-            arguments = json.loads(self._planned.raw.arguments or "{}", parse_constant=_refuse_constant)
+            arguments = json.loads(self._planned.raw.arguments, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             return True
         if not isinstance(arguments, dict):
             return True
+        given = cast("dict[str, Any]", arguments)
+        if self.tool.keeps_arguments is not None and not self.tool.keeps_arguments(given):
+            return True
         try:
-            answer = asked(self._run.state.context, cast("dict[str, Any]", arguments), self._planned.raw.call_id)
+            answer = asked(self._run.state.context, given, self._planned.raw.call_id)
             return bool(await answer if inspect.isawaitable(answer) else answer)
         except Exception as exc:
             failure = self._failure(exc)

@@ -15,7 +15,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 import typing_extensions
@@ -90,6 +90,8 @@ class Node:
     """JSON types that can be valid."""
     tags: Mapping[str, frozenset[str]] = attrs.field(factory=dict[str, frozenset[str]])
     """For objects: required fields that admit only these strings, which tell the members of a union apart."""
+    foreign: bool = True
+    """Whether `structure` may run code that somebody else wrote: a validator, a constructor, a pattern."""
 
 
 @attrs.frozen
@@ -116,6 +118,20 @@ class CompiledType:
     schema: JsonSchema
     """Shared: do not change it."""
     _structure: Callable[[Any], Any]
+    foreign: bool = True
+    """Whether `structure` may run code that somebody else wrote."""
+
+    def keeps(self, value: object) -> bool:
+        """Return whether a JSON value is its own structured value, to the types; False where finding out runs code.
+
+        Only the root may have its keys in another order.
+        """
+        if self.foreign:
+            return False
+        try:
+            return _same(self.structure(value), value, ordered=False)
+        except (StructureError, RecursionError):
+            return False
 
     def structure(self, value: object, *, root: str = "$") -> Any:
         """Return a JSON value as a value of the type.
@@ -211,7 +227,7 @@ class Compiler:
             schema["$defs"] = definitions
         if strict:
             schema = make_strict(schema, as_root=False)
-        return CompiledType(tp, schema, node.structure)
+        return CompiledType(tp, schema, node.structure, node.foreign)
 
     def named(
         self,
@@ -313,7 +329,8 @@ class Compiler:
         if description:
             schema = {"description": description, **schema}
         structure = _object_structure(plan, build, expected, refuse_unknown=self.extra == "forbid")
-        return Node(schema, structure, expected, frozenset({"object"}), tags)
+        foreign = build is not as_is or any(node.foreign for _, _, node, _ in plan)
+        return Node(schema, structure, expected, frozenset({"object"}), tags, foreign)
 
     def hints(self, cls: Any) -> dict[str, Any]:
         """Return the resolved annotations of a class; names it cannot see itself are looked up where it was used."""
@@ -464,6 +481,20 @@ def substitute(tp: Any, table: Mapping[Any, Any]) -> Any:
 def as_is(value: Any) -> Any:
     """Return the value."""
     return value
+
+
+def _same(one: Any, other: Any, *, ordered: bool = True) -> bool:
+    """Return whether two JSON values are alike, down to the types and the order of keys; `ordered` is for the root."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        mine, others = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        keys_alike = list(mine) == list(others) if ordered else mine.keys() == others.keys()
+        return keys_alike and all(_same(value, others[key]) for key, value in mine.items())
+    if isinstance(one, list):
+        items, others_items = cast("list[Any]", one), cast("list[Any]", other)
+        return len(items) == len(others_items) and all(map(_same, items, others_items))
+    return bool(one == other)
 
 
 Rule = Callable[[Compiler, Any, str], Node | None]

@@ -80,7 +80,9 @@ def _annotated(compiler: Compiler, tp: Any, where: str) -> Node | None:
     if text := describe(metadata):
         schema["description"] = text
     structure = _within(node.structure, limits) if limits else node.structure
-    return attrs.evolve(node, schema=schema, structure=structure)
+    # A pattern counts as its author's code: one that backtracks keeps the process busy for as long as it likes.
+    foreign = node.foreign or any("pattern" in limit.keywords for limit in limits)
+    return attrs.evolve(node, schema=schema, structure=structure, foreign=foreign)
 
 
 @attrs.frozen

@@ -38,7 +38,7 @@ from agentrun._strict import JsonSchema
 
 def _anything(compiler: Compiler, tp: Any, where: str) -> Node | None:
     if tp is Any or tp is object or tp is inspect.Parameter.empty or tp is typing_extensions.Any:
-        return Node({}, as_is, "any value", ALL_KINDS)
+        return Node({}, as_is, "any value", ALL_KINDS, foreign=False)
     return None
 
 
@@ -48,7 +48,7 @@ def _exactly(kind: str, tp: type) -> Node:
             return value
         raise mismatch(kind, value)
 
-    return Node({"type": kind}, structure, kind, frozenset({kind}))
+    return Node({"type": kind}, structure, kind, frozenset({kind}), foreign=False)
 
 
 def _float(value: Any) -> float:
@@ -68,7 +68,7 @@ _SCALARS: dict[Any, Node] = {
     bool: _exactly("boolean", bool),
     None: _exactly("null", type(None)),
     type(None): _exactly("null", type(None)),
-    float: Node({"type": "number"}, _float, "number", frozenset({"integer", "number"})),
+    float: Node({"type": "number"}, _float, "number", frozenset({"integer", "number"}), foreign=False),
 }
 
 
@@ -83,7 +83,7 @@ def _from_string(
                 pass
         raise mismatch(expected, value)
 
-    return Node({"type": "string", **schema}, structure, expected, frozenset({"string"}))
+    return Node({"type": "string", **schema}, structure, expected, frozenset({"string"}), foreign=False)
 
 
 _DURATION = re.compile(
@@ -117,7 +117,7 @@ def _decimal_node() -> Node:
         raise mismatch(expected, value)
 
     schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": _NUMERIC_TEXT}]}
-    return Node(schema, structure, expected, frozenset({"integer", "number", "string"}))
+    return Node(schema, structure, expected, frozenset({"integer", "number", "string"}), foreign=False)
 
 
 _HAS_TIME = re.compile(r"[Tt ][0-9]")
@@ -213,7 +213,7 @@ def _choice_node(choices: Sequence[tuple[Any, Any]], tp: Any, where: str) -> Nod
         except (KeyError, TypeError):
             raise mismatch(expected, value) from None
 
-    return Node(schema, structure, expected, frozenset(kinds))
+    return Node(schema, structure, expected, frozenset(kinds), foreign=False)
 
 
 def _plain_scalar(value: Any) -> Any:
@@ -250,7 +250,8 @@ def _union(compiler: Compiler, tp: Any, where: str) -> Node | None:
         raise _best_mismatch(by_kind[kind] if tried else [], tried, expected, value)
 
     schema = {"anyOf": [node.schema for node in nodes]}
-    return Node(schema, structure, expected, frozenset[str]().union(*(node.kinds for node in nodes)))
+    kinds = frozenset[str]().union(*(node.kinds for node in nodes))
+    return Node(schema, structure, expected, kinds, foreign=any(node.foreign for node in nodes))
 
 
 def _by_preference(nodes: Sequence[Node], kind: str) -> list[Node]:
@@ -326,7 +327,8 @@ def _array(item: Node, makes: Callable[[list[Any]], Any]) -> Node:
         except TypeError:  # a set of what cannot be hashed
             raise mismatch("array of values other than arrays and objects", value) from None
 
-    return Node({"type": "array", "items": item.schema}, structure, "array", frozenset({"array"}))
+    schema = {"type": "array", "items": item.schema}
+    return Node(schema, structure, "array", frozenset({"array"}), foreign=item.foreign)
 
 
 def _is_fixed_tuple(tp: Any) -> bool:
@@ -357,7 +359,7 @@ def _fixed_tuple(compiler: Compiler, arguments: Sequence[Any], where: str) -> No
     schema: JsonSchema = {"type": "array", "minItems": length, "maxItems": length}
     if members:  # an empty prefixItems is no valid schema
         schema["prefixItems"] = [node.schema for node in members]
-    return Node(schema, structure, expected, frozenset({"array"}))
+    return Node(schema, structure, expected, frozenset({"array"}), foreign=any(node.foreign for node in members))
 
 
 _INTEGER_KEY = r"^(0|-?[1-9][0-9]*)$"
@@ -393,7 +395,7 @@ def _mapping(compiler: Compiler, tp: Any, where: str) -> Node:
             raise Mismatch(faults)
         return result
 
-    return Node(schema, structure, "object", frozenset({"object"}))
+    return Node(schema, structure, "object", frozenset({"object"}), foreign=key.foreign or member.foreign)
 
 
 RULES: tuple[Rule, ...] = (_anything, _scalar, _transparent, _literal, _union, _enum, _container)
