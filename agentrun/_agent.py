@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import types
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Self, TypeAlias, TypedDict, cast, get_origin
 
 import attrs
@@ -14,6 +14,7 @@ import attrs
 from agentrun._agent_base import AgentBase, MCPConfig, check_is, check_list_of, refuse
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import UserError
+from agentrun._fields import check_takes
 from agentrun._guardrail import InputGuardrail, OutputGuardrail
 from agentrun._handoff import Handoff, handoff
 from agentrun._hooks import AgentHooks, RunHooks
@@ -95,8 +96,9 @@ def _check_instructions(agent: Any, attribute: attrs.Attribute[Any], value: Any)
 
 
 def _check_prompt(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not (value is None or isinstance(value, Mapping) or callable(value)):
-        raise refuse(agent, attribute.name, value, "a dict with an id, a function or None", "pass {'id': ...}")
+    if value is None or callable(value) or (isinstance(value, Mapping) and "id" in value):
+        return
+    raise refuse(agent, attribute.name, value, "a dict with an id, a function or None", "pass {'id': ...}")
 
 
 def _check_model(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -143,7 +145,9 @@ def _check_tool_use_behavior(agent: Any, attribute: attrs.Attribute[Any], value:
         return
     if isinstance(value, Mapping):
         names = cast("Mapping[str, Any]", value).get("stop_at_tool_names")
-        if not isinstance(names, list | tuple | set | frozenset):
+        if not isinstance(names, list | tuple | set | frozenset) or not all(
+            isinstance(name, str) for name in cast("Iterable[Any]", names)
+        ):
             raise refuse(agent, attribute.name, value, "StopAtTools", "pass {'stop_at_tool_names': [...]}")
         return
     if not callable(value):
@@ -154,6 +158,7 @@ def _check_tool_use_behavior(agent: Any, attribute: attrs.Attribute[Any], value:
             "'run_llm_again', 'stop_on_first_tool', StopAtTools or a function",
             "a function takes context and tool results, returns a ToolsToFinalOutputResult",
         )
+    check_takes(value, ("context", "tool_results"), f"agent {agent.name!r}: {attribute.name}", TypeError)
 
 
 def _settings(value: Any, agent: Any) -> ModelSettings:

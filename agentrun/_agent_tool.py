@@ -28,6 +28,7 @@ from agentrun._enabled import first_error
 from agentrun._exceptions import AgentsException, UserError
 from agentrun._function_tool import FunctionTool, ToolEnabled, ToolNeedsApproval
 from agentrun._handoff import function_name
+from agentrun._hooks import RunHooks
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolCallOutputItem
 from agentrun._settings import MaybeAwaitable
 from agentrun._tool_failure import (
@@ -43,7 +44,6 @@ from agentrun._tool_output import ToolOrigin, ToolOriginType
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._events import StreamEvent
-    from agentrun._hooks import RunHooks
     from agentrun._responses import ResponseFunctionToolCall, TResponseInputItem
     from agentrun._result import RunResult, RunResultStreaming
     from agentrun._schema import CompiledType
@@ -129,6 +129,16 @@ def _function(instance: object, attribute: attrs.Attribute[Any], value: Any) -> 
         raise TypeError(f"{attribute.name} must be a function or None, got {value!r}")
 
 
+def _hooks(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, RunHooks):
+        raise TypeError(f"hooks must be a RunHooks object or None, got {value!r}; AgentHooks go to Agent(hooks=...)")
+
+
+def _session(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, type) or not hasattr(value, "get_items")):
+        raise TypeError(f"session must be an object with the methods of Session, got {value!r}; make a SQLiteSession")
+
+
 def _run_config(value: Any) -> RunConfig | None:
     return None if value is None else RunConfig.coerce(value)
 
@@ -144,10 +154,10 @@ class AgentToolOptions:
     on_stream: Callable[[AgentToolStreamEvent], MaybeAwaitable[None]] | None = attrs.field(validator=_function)
     run_config: RunConfig | None = attrs.field(converter=_run_config)
     max_turns: int | None = attrs.field(validator=_turn_limit)
-    hooks: RunHooks[Any] | None
+    hooks: RunHooks[Any] | None = attrs.field(validator=_hooks)
     previous_response_id: str | None
     conversation_id: str | None
-    session: Session | None
+    session: Session | None = attrs.field(validator=_session)
     failure_error_function: ToolErrorFunction | None = attrs.field(validator=_function)
     needs_approval: ToolNeedsApproval
     parameters: Any | None

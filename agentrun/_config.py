@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
+from agentrun._fields import flag, function, list_of, mapping, one_of, required_text, text
 from agentrun._settings import (
     MaybeAwaitable,
     ModelSettings,
@@ -118,12 +119,38 @@ def _tool_execution(value: Any) -> ToolExecutionConfig | None:
     return None if value is None else from_plain(ToolExecutionConfig, value, "tool_execution")
 
 
-def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value not in allowed:
-            raise ValueError(f"{attribute.name} must be one of {list(allowed)}, got {value!r}")
+def _input_guardrail() -> type:
+    from agentrun._guardrail import InputGuardrail
 
-    return check
+    return InputGuardrail
+
+
+def _output_guardrail() -> type:
+    from agentrun._guardrail import OutputGuardrail
+
+    return OutputGuardrail
+
+
+def _check_model(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None or isinstance(value, str):
+        return
+    from agentrun.models.interface import Model
+
+    if not isinstance(value, Model):
+        raise TypeError(f"RunConfig.model must be a model's name, a Model or None, got {value!r}; derive from Model")
+
+
+def _check_provider(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, type) or not hasattr(value, "get_model")):
+        raise TypeError(
+            f"RunConfig.model_provider must be an object with get_model(name), got {value!r}; make one, as in "
+            "MultiProvider(), or give a model's name as model="
+        )
+
+
+def _check_blocked_message(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str):
+        function("OutputGuardrailBlockedMessageArgs")(instance, attribute, value)
 
 
 def _timeouts(value: Timeouts | Mapping[str, Any] | None) -> Timeouts:
@@ -139,55 +166,70 @@ def _event_buffer(instance: object, attribute: attrs.Attribute[Any], value: Any)
 class RunConfig:
     """Everything about a run that does not belong to one agent.
 
+    Raises:
+        TypeError: a field holds an object of the wrong kind, a function that cannot be called as it will be, or a dict
+            with unknown keys.
+        ValueError: a field holds a plain value that cannot be meant.
+
     Source: running agents, "Run config".
     """
 
-    model: str | Model | None = None
+    model: str | Model | None = attrs.field(default=None, validator=_check_model)
     """The model of every agent of the run; None leaves each agent its own."""
-    model_provider: ModelProvider = attrs.field(factory=_default_provider, repr=False)
+    model_provider: ModelProvider = attrs.field(factory=_default_provider, repr=False, validator=_check_provider)
     """Finds models by name."""
     model_settings: ModelSettings | None = attrs.field(default=None, converter=_model_settings)
     """Settings that win over each agent's own, field by field."""
-    handoff_input_filter: HandoffInputFilter | None = None
+    handoff_input_filter: HandoffInputFilter | None = attrs.field(default=None, validator=function("HandoffInputData"))
     """Filters what the next agent sees, for handoffs without a filter of their own."""
-    nest_handoff_history: bool = False
+    nest_handoff_history: bool = attrs.field(default=False, validator=flag)
     """Fold the conversation before a handoff into one summary message."""
-    handoff_history_mapper: HandoffHistoryMapper | None = None
+    handoff_history_mapper: HandoffHistoryMapper | None = attrs.field(default=None, validator=function("history"))
     """Makes that summary; the default one numbers the former items."""
-    input_guardrails: list[InputGuardrail[Any]] | None = None
+    input_guardrails: list[InputGuardrail[Any]] | None = attrs.field(
+        default=None, validator=list_of(_input_guardrail, "decorate the function with @input_guardrail")
+    )
     """Input guardrails beside the starting agent's own."""
-    output_guardrails: list[OutputGuardrail[Any]] | None = None
+    output_guardrails: list[OutputGuardrail[Any]] | None = attrs.field(
+        default=None, validator=list_of(_output_guardrail, "decorate the function with @output_guardrail")
+    )
     """Output guardrails beside the final agent's own."""
-    tracing_disabled: bool = False
-    tracing: TracingConfig | None = attrs.field(default=None, repr=False)
-    trace_include_sensitive_data: bool = attrs.field(factory=_include_sensitive_data)
-    workflow_name: str = "Agent workflow"
-    trace_id: str | None = None
-    group_id: str | None = None
-    trace_metadata: dict[str, Any] | None = None
-    session_input_callback: SessionInputCallback | None = None
+    tracing_disabled: bool = attrs.field(default=False, validator=flag)
+    tracing: TracingConfig | None = attrs.field(default=None, repr=False, validator=mapping)
+    trace_include_sensitive_data: bool = attrs.field(factory=_include_sensitive_data, validator=flag)
+    workflow_name: str = attrs.field(default="Agent workflow", validator=required_text)
+    trace_id: str | None = attrs.field(default=None, validator=text)
+    group_id: str | None = attrs.field(default=None, validator=text)
+    trace_metadata: dict[str, Any] | None = attrs.field(default=None, validator=mapping)
+    session_input_callback: SessionInputCallback | None = attrs.field(
+        default=None, validator=function("history", "new_input")
+    )
     """Makes the model's input from the session's history and the new input."""
-    call_model_input_filter: CallModelInputFilter | None = None
+    call_model_input_filter: CallModelInputFilter | None = attrs.field(
+        default=None, validator=function("CallModelData")
+    )
     """Changes what is sent to the model, each turn, without changing the run's own record."""
-    tool_error_formatter: ToolErrorFormatter | None = None
+    tool_error_formatter: ToolErrorFormatter | None = attrs.field(
+        default=None, validator=function("ToolErrorFormatterArgs")
+    )
     """Words what the model is told of a refused, unknown or failed call."""
     session_settings: SessionSettings | None = attrs.field(default=None, converter=_session_settings)
     reasoning_item_id_policy: ReasoningItemIdPolicy | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_one_of("preserve", "omit"))
+        default=None, validator=attrs.validators.optional(one_of("preserve", "omit"))
     )
     """"omit" leaves the ids of reasoning items out of what goes back to the model."""
     sandbox: Any | None = None
     tool_execution: ToolExecutionConfig | None = attrs.field(default=None, converter=_tool_execution)
     tool_not_found_behavior: ToolNotFoundBehavior = attrs.field(
-        default="raise_error", validator=_one_of("raise_error", "return_error_to_model")
+        default="raise_error", validator=one_of("raise_error", "return_error_to_model")
     )
-    tool_name_collision_policy: ToolNameCollisionPolicy = attrs.field(
-        default="warn", validator=_one_of("warn", "error")
+    tool_name_collision_policy: ToolNameCollisionPolicy = attrs.field(default="warn", validator=one_of("warn", "error"))
+    output_guardrail_blocked_message: str | OutputGuardrailBlockedMessageFormatter | None = attrs.field(
+        default=None, validator=_check_blocked_message
     )
-    output_guardrail_blocked_message: str | OutputGuardrailBlockedMessageFormatter | None = None
 
     guardrail_gate: GuardrailGate = attrs.field(
-        default="tools", validator=_one_of("tools", "output", "off"), kw_only=True
+        default="tools", validator=one_of("tools", "output", "off"), kw_only=True
     )
     """What waits for the parallel input guardrails: "tools" of turn 1, the model's "output" too, or nothing ("off")."""
     timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, kw_only=True)
@@ -197,10 +239,10 @@ class RunConfig:
     approval_timeout: float | None = attrs.field(default=None, validator=positive_seconds, kw_only=True)
     """Seconds a call waits for a decision while somebody reads `result.approvals()`; None for ever."""
     on_approval_timeout: Literal["deny", "park"] = attrs.field(
-        default="park", validator=_one_of("deny", "park"), kw_only=True
+        default="park", validator=one_of("deny", "park"), kw_only=True
     )
     """What the deadline decides: refuse the call, or leave it undecided so that the run pauses."""
-    session_busy: SessionBusyPolicy = attrs.field(default="wait", validator=_one_of("wait", "reject"), kw_only=True)
+    session_busy: SessionBusyPolicy = attrs.field(default="wait", validator=one_of("wait", "reject"), kw_only=True)
     """What a run does while another one holds its session: queue, or raise `SessionBusy`."""
 
     @classmethod

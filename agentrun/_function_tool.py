@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
 
 import attrs
 
 from agentrun._exceptions import UserError
+from agentrun._fields import Check, check_takes
 from agentrun._strict import ensure_strict_json_schema
 from agentrun._tool_failure import (
     IMPLICIT_FAILURE,
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from agentrun._guardrail import ToolInputGuardrail, ToolOutputGuardrail
     from agentrun._settings import MaybeAwaitable
     from agentrun.function_schema import DocstringStyle, FuncSchema
+
+log = logging.getLogger("agentrun")
+
+_CALLABLE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 ToolTimeoutBehavior = Literal["error_as_result", "raise_exception"]
 """What a call past its limit becomes: a text for the model, or a `ToolTimeoutError` that ends the run."""
@@ -70,8 +77,16 @@ FunctionToolCustomDataExtractor: TypeAlias = (
 def _filled_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(f"a tool's {attribute.name} must be a str, got {value!r}")
-    if attribute.name == "name" and not value:
+    if attribute.name != "name":
+        return
+    if not value:
         raise UserError("a tool's name must not be empty; give it a name the model can call")
+    if not _CALLABLE_NAME.fullmatch(value):
+        # No error: what a name may hold is for the provider to say, and some take more than others
+        log.warning(
+            "tool name %r has characters that many models refuse, or more than 128; use ASCII letters, digits, _ and -",
+            value,
+        )
 
 
 def _schema(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -82,21 +97,50 @@ def _schema(instance: object, attribute: attrs.Attribute[Any], value: object) ->
 def _function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not callable(value):
         raise TypeError(f"{_named(instance)}: {attribute.name} must be an async function, got {value!r}")
+    check_takes(value, ("context", "arguments"), f"{_named(instance)}: {attribute.name}", TypeError)
 
 
-def _optional_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not callable(value):
-        raise TypeError(f"{_named(instance)}: {attribute.name} must be a function or None, got {value!r}")
+def _optional_function(*parameters: str) -> Check:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None or value is IMPLICIT_FAILURE:
+            return
+        name = "failure_error_function" if attribute.name == "on_failure" else attribute.name
+        if not callable(value):
+            raise TypeError(f"{_named(instance)}: {name} must be a function or None, got {value!r}")
+        check_takes(value, parameters, f"{_named(instance)}: {name}", TypeError)
+
+    return check
 
 
-def _failure_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and value is not IMPLICIT_FAILURE and not callable(value):
-        raise TypeError(f"{_named(instance)}: failure_error_function must be a function or None, got {value!r}")
+def _bool_or_function(*parameters: str) -> Check:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, bool):
+            return
+        if not callable(value):
+            raise TypeError(f"{_named(instance)}: {attribute.name} must be True, False or a function, got {value!r}")
+        check_takes(value, parameters, f"{_named(instance)}: {attribute.name}", TypeError)
+
+    return check
 
 
-def _bool_or_function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, bool) and not callable(value):
-        raise TypeError(f"{_named(instance)}: {attribute.name} must be True, False or a function, got {value!r}")
+def _guardrails(kind: str) -> Check:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None:
+            return
+        from agentrun import _guardrail
+
+        expected = _guardrail.ToolInputGuardrail if kind == "input" else _guardrail.ToolOutputGuardrail
+        place = f"{_named(instance)}: {attribute.name}"
+        if not isinstance(value, list):
+            raise TypeError(f"{place} must be a list or None, got {value!r}; put the guardrails into [...]")
+        for index, one in enumerate(cast("list[Any]", value)):
+            if not isinstance(one, expected):
+                raise TypeError(
+                    f"{place}[{index}] must be a {expected.__name__}, got {one!r}; decorate the function with "
+                    f"@tool_{kind}_guardrail"
+                )
+
+    return check
 
 
 def _timeout(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -155,25 +199,33 @@ class FunctionTool:
     """Runs it for one call, with the call's context and the arguments as JSON text; returns any value."""
     strict_json_schema: bool = True
     """Whether the provider must keep to the schema."""
-    is_enabled: ToolEnabled = attrs.field(default=True, validator=_bool_or_function)
+    is_enabled: ToolEnabled = attrs.field(default=True, validator=_bool_or_function("context", "agent"))
     """Whether the model sees it; a function is asked before each turn."""
-    tool_input_guardrails: list[ToolInputGuardrail[Any]] | None = None
+    tool_input_guardrails: list[ToolInputGuardrail[Any]] | None = attrs.field(
+        default=None, validator=_guardrails("input")
+    )
     """Checks before a call, in order; the first that rejects answers instead of the tool."""
-    tool_output_guardrails: list[ToolOutputGuardrail[Any]] | None = None
+    tool_output_guardrails: list[ToolOutputGuardrail[Any]] | None = attrs.field(
+        default=None, validator=_guardrails("output")
+    )
     """Checks of what the tool returned, in order."""
-    needs_approval: ToolNeedsApproval = attrs.field(default=False, validator=_bool_or_function)
+    needs_approval: ToolNeedsApproval = attrs.field(
+        default=False, validator=_bool_or_function("context", "arguments", "call_id")
+    )
     """Whether a call waits for a person."""
     timeout_seconds: float | None = attrs.field(default=None, validator=_timeout)
     """How long a call may take; None is `Timeouts.tool`. For sync tools see `ToolContext.check_cancelled`."""
     timeout_behavior: ToolTimeoutBehavior = attrs.field(default="error_as_result", validator=_timeout_behavior)
     """What a call past that limit becomes."""
-    timeout_error_function: ToolErrorFunction | None = attrs.field(default=None, validator=_optional_function)
+    timeout_error_function: ToolErrorFunction | None = attrs.field(
+        default=None, validator=_optional_function("context", "error")
+    )
     """Words the text for the model after a timeout, from the `ToolTimeoutError`."""
     defer_loading: bool = False
     """Whether the model finds the tool by searching only; needs a `ToolSearchTool`."""
 
     custom_data_extractor: FunctionToolCustomDataExtractor | None = attrs.field(
-        default=None, kw_only=True, validator=_optional_function
+        default=None, kw_only=True, validator=_optional_function("data")
     )
     """Makes data for the output item that the model never sees."""
     allowed_callers: list[ToolCaller] | None = attrs.field(default=None, kw_only=True, validator=_callers)

@@ -15,6 +15,7 @@ import attrs
 
 from agentrun._context import RunContextWrapper, TContext, ToolContext
 from agentrun._exceptions import UserError
+from agentrun._fields import check_takes, flag, text
 from agentrun._settings import MaybeAwaitable
 
 if TYPE_CHECKING:
@@ -198,11 +199,12 @@ def _name(guardrail_function: Any, name: str | None) -> str:
     return found if isinstance(found, str) else type(guardrail_function).__name__
 
 
-def _check_function(kind: str, guardrail_function: Any) -> None:
+def _check_function(kind: str, guardrail_function: Any, *parameters: str) -> None:
     if not callable(guardrail_function):
         raise UserError(
             f"{kind} got guardrail_function {guardrail_function!r}, which cannot be called; give it a function"
         )
+    check_takes(guardrail_function, parameters, f"guardrail_function of {kind}", UserError)
 
 
 async def _verdict(kind: str, name: str, result: Any, expected: type[_V]) -> _V:
@@ -231,13 +233,13 @@ class InputGuardrail(Generic[TContext]):
         MaybeAwaitable[GuardrailFunctionOutput],
     ]
     """Called with the run's context, the starting agent and the input."""
-    name: str | None = None
+    name: str | None = attrs.field(default=None, validator=text)
     """The name in results and traces; that of the function when None."""
-    run_in_parallel: bool = True
+    run_in_parallel: bool = attrs.field(default=True, validator=flag)
     """False finishes the check before the model is called at all."""
 
     def __attrs_post_init__(self) -> None:
-        _check_function("InputGuardrail", self.guardrail_function)
+        _check_function("InputGuardrail", self.guardrail_function, "context", "agent", "input")
 
     def get_name(self) -> str:
         """Return the name given, or that of the function."""
@@ -269,11 +271,11 @@ class OutputGuardrail(Generic[TContext]):
         [RunContextWrapper[TContext], Agent[Any], Any], MaybeAwaitable[GuardrailFunctionOutput]
     ]
     """Called with the run's context, the agent that made the output, and the output."""
-    name: str | None = None
+    name: str | None = attrs.field(default=None, validator=text)
     """The name in results and traces; that of the function when None."""
 
     def __attrs_post_init__(self) -> None:
-        _check_function("OutputGuardrail", self.guardrail_function)
+        _check_function("OutputGuardrail", self.guardrail_function, "context", "agent", "output")
 
     def get_name(self) -> str:
         """Return the name given, or that of the function."""
@@ -305,11 +307,11 @@ class ToolInputGuardrail(Generic[TContext]):
     """
 
     guardrail_function: Callable[[ToolInputGuardrailData], MaybeAwaitable[ToolGuardrailFunctionOutput]]
-    name: str | None = None
+    name: str | None = attrs.field(default=None, validator=text)
     """The name in results and traces; that of the function when None."""
 
     def __attrs_post_init__(self) -> None:
-        _check_function("ToolInputGuardrail", self.guardrail_function)
+        _check_function("ToolInputGuardrail", self.guardrail_function, "data")
 
     def get_name(self) -> str:
         """Return the name given, or that of the function."""
@@ -334,11 +336,11 @@ class ToolOutputGuardrail(Generic[TContext]):
     """
 
     guardrail_function: Callable[[ToolOutputGuardrailData], MaybeAwaitable[ToolGuardrailFunctionOutput]]
-    name: str | None = None
+    name: str | None = attrs.field(default=None, validator=text)
     """The name in results and traces; that of the function when None."""
 
     def __attrs_post_init__(self) -> None:
-        _check_function("ToolOutputGuardrail", self.guardrail_function)
+        _check_function("ToolOutputGuardrail", self.guardrail_function, "data")
 
     def get_name(self) -> str:
         """Return the name given, or that of the function."""

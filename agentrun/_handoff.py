@@ -16,6 +16,7 @@ from agentrun._agent_base import AgentBase
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._enabled import Enabled, each_enabled
 from agentrun._exceptions import ModelBehaviorError, UserError
+from agentrun._fields import check_takes, function, required_text
 from agentrun._settings import MaybeAwaitable
 from agentrun._strict import ensure_strict_json_schema
 
@@ -75,28 +76,41 @@ HandoffInputFilter: TypeAlias = Callable[[HandoffInputData], MaybeAwaitable[Hand
 """Makes what the next agent sees out of what there is; sync or async."""
 
 
+def _invoker(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    check_takes(value, ("context", "input_json"), f"Handoff.{attribute.name}", TypeError)
+
+
+def _enabled(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):
+        check_takes(value, ("context", "agent"), f"{type(instance).__name__}.{attribute.name}", TypeError)
+
+
 @attrs.define(eq=False)
 class Handoff(Generic[TContext, TAgent]):
     """A handoff as a model sees it; usually made with `handoff()`.
 
+    Raises:
+        TypeError: a function is none, or cannot be called as it will be.
+        ValueError: name or description is no str.
+
     Source: handoffs, `Handoff`.
     """
 
-    tool_name: str
+    tool_name: str = attrs.field(validator=required_text)
     """The name of the tool that stands for the handoff."""
-    tool_description: str
+    tool_description: str = attrs.field(validator=required_text)
     input_json_schema: dict[str, Any]
     """The schema of the tool's arguments; an empty one for none."""
-    on_invoke_handoff: Callable[[RunContextWrapper[Any], str], Awaitable[TAgent]]
+    on_invoke_handoff: Callable[[RunContextWrapper[Any], str], Awaitable[TAgent]] = attrs.field(validator=_invoker)
     """Called with the context and the arguments as JSON text; returns the agent that takes over."""
     agent_name: str
     """The name of that agent."""
-    input_filter: HandoffInputFilter | None = None
+    input_filter: HandoffInputFilter | None = attrs.field(default=None, validator=function("HandoffInputData"))
     """Makes what the next agent sees; None gives it the whole conversation."""
     nest_handoff_history: bool | None = None
     """Whether the former conversation becomes one summary; None leaves it to the run's configuration."""
     strict_json_schema: bool = True
-    is_enabled: Enabled = True
+    is_enabled: Enabled = attrs.field(default=True, validator=_enabled)
     """Whether the model gets to see the handoff; a bool, or a function of context and agent."""
     agent: TAgent | None = attrs.field(default=None, kw_only=True, repr=False)
     """The agent that takes over, where it is known before."""

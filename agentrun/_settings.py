@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import attrs
 
+from agentrun._fields import (
+    flag,
+    function,
+    mapping,
+    number,
+    one_of,
+    optional_flag,
+    required_text,
+    strings,
+    whole_number,
+)
+
 if TYPE_CHECKING:
     from agentrun._retry import RetryPolicy
 
@@ -20,7 +32,23 @@ _T = TypeVar("_T")
 MaybeAwaitable: TypeAlias = Awaitable[_T] | _T
 
 ReasoningItemIdPolicy = Literal["preserve", "omit"]
-ToolChoice: TypeAlias = str | Mapping[str, Any]
+
+
+@attrs.define
+class MCPToolChoice:
+    """A `tool_choice` that forces one tool of a hosted MCP server; Responses API only.
+
+    Raises:
+        ValueError: a field is no str.
+
+    Source: model settings, `MCPToolChoice`.
+    """
+
+    server_label: str = attrs.field(validator=required_text)
+    name: str = attrs.field(validator=required_text)
+
+
+ToolChoice: TypeAlias = str | Mapping[str, Any] | MCPToolChoice
 
 
 def from_plain(cls: type[_T], value: Any, what: str) -> _T:
@@ -70,14 +98,18 @@ class ModelRetryBackoffSettings:
     Source: models, "Retries".
     """
 
-    initial_delay: float | None = None
+    initial_delay: float | None = attrs.field(default=None, validator=number)
     """Seconds before the second attempt; 0.25 when None."""
-    max_delay: float | None = None
+    max_delay: float | None = attrs.field(default=None, validator=number)
     """The longest wait; 2 when None."""
-    multiplier: float | None = None
+    multiplier: float | None = attrs.field(default=None, validator=number)
     """By how much each wait is longer than the last; 2 when None."""
-    jitter: bool | None = None
+    jitter: bool | None = attrs.field(default=None, validator=optional_flag)
     """Whether to spread the waits at random; True when None."""
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Return every field as a JSON-ready value, None for those that are not set; it raises nothing."""
+        return attrs.asdict(self)
 
 
 def _backoff(value: Any) -> ModelRetryBackoffSettings | None:
@@ -91,11 +123,15 @@ class ModelRetrySettings:
     Source: models, "Retries".
     """
 
-    max_retries: int | None = None
+    max_retries: int | None = attrs.field(default=None, validator=whole_number)
     """How many times to try again after the first attempt."""
     backoff: ModelRetryBackoffSettings | None = attrs.field(default=None, converter=_backoff)
-    policy: RetryPolicy | None = None
+    policy: RetryPolicy | None = attrs.field(default=None, validator=function("RetryPolicyContext"))
     """Called with a `RetryPolicyContext` after each failure; see `retry_policies`."""
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Return every field but `policy` as a JSON-ready value, None for those that are not set; it raises nothing."""
+        return attrs.asdict(self, filter=_without_policy)
 
     def resolve(self, override: ModelRetrySettings | None) -> ModelRetrySettings:
         """Return these settings with every field that `override` sets replaced, `backoff` field by field."""
@@ -105,6 +141,10 @@ class ModelRetrySettings:
         if backoff is not None and override.backoff is not None:
             backoff = _merged(backoff, override.backoff)
         return attrs.evolve(_merged(self, override), backoff=backoff or override.backoff)
+
+
+def _without_policy(attribute: attrs.Attribute[Any], _: Any) -> bool:
+    return attribute.name != "policy"
 
 
 def _merged(base: _T, override: _T) -> _T:
@@ -125,6 +165,33 @@ def _retry(value: Any) -> ModelRetrySettings | None:
     return None if value is None else from_plain(ModelRetrySettings, value, "retry")
 
 
+def _check_reasoning(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, str | int | float | list | tuple):
+        raise ValueError(
+            f"ModelSettings.reasoning must be a Reasoning or a dict, got {value!r}; pass {{'effort': 'low'}}"
+        )
+
+
+def _tool_choice(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, str | Mapping | MCPToolChoice):
+        raise ValueError(
+            f"ModelSettings.tool_choice must be 'auto', 'required', 'none' or the name of a tool, got {value!r}; pass "
+            "the tool's name"
+        )
+
+
+def _metadata(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    mapping(instance, attribute, value)
+    for key, one in (cast("Mapping[Any, Any]", value) or {}).items():
+        if not (isinstance(key, str) and isinstance(one, str)):
+            raise ValueError(f"ModelSettings.metadata must map str to str, got {one!r} under {key!r}; pass str(...)")
+
+
+def _items(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, list):
+        raise ValueError(f"ModelSettings.{attribute.name} must be a list, got {value!r}; put the entries into [...]")
+
+
 def _header_names(headers: Mapping[str, Any] | None) -> str:
     """Return the names for a repr; the values may be keys."""
     return "None" if headers is None else f"<{', '.join(map(str, headers))}>"
@@ -134,55 +201,69 @@ def _header_names(headers: Mapping[str, Any] | None) -> str:
 class ModelSettings:
     """What to ask of a model beside the conversation; a field left None leaves the provider's default.
 
+    Raises:
+        ValueError: a field has a value that no provider could be meant to get, such as a text for a number.
+        TypeError: `retry` is neither a `ModelRetrySettings` nor a dict of its fields.
+
     Source: model settings.
     """
 
-    temperature: float | None = None
-    top_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    tool_choice: ToolChoice | None = None
+    temperature: float | None = attrs.field(default=None, validator=number)
+    top_p: float | None = attrs.field(default=None, validator=number)
+    frequency_penalty: float | None = attrs.field(default=None, validator=number)
+    presence_penalty: float | None = attrs.field(default=None, validator=number)
+    tool_choice: ToolChoice | None = attrs.field(default=None, validator=_tool_choice)
     """"auto", "required", "none", or the name of a tool that must be called."""
-    parallel_tool_calls: bool | None = None
-    truncation: Literal["auto", "disabled"] | None = None
-    max_tokens: int | None = None
+    parallel_tool_calls: bool | None = attrs.field(default=None, validator=optional_flag)
+    truncation: Literal["auto", "disabled"] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(one_of("auto", "disabled"))
+    )
+    max_tokens: int | None = attrs.field(default=None, validator=whole_number)
     """The most output tokens."""
-    reasoning: Any | None = attrs.field(default=None, converter=_reasoning)
+    reasoning: Any | None = attrs.field(default=None, converter=_reasoning, validator=_check_reasoning)
     """A `Reasoning`, or any object or dict with the provider's fields."""
-    verbosity: Literal["low", "medium", "high"] | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
+    verbosity: Literal["low", "medium", "high"] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(one_of("low", "medium", "high"))
+    )
+    metadata: dict[str, str] | None = attrs.field(default=None, validator=_metadata)
+    store: bool | None = attrs.field(default=None, validator=optional_flag)
     """Whether the provider keeps the reply for later retrieval."""
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-    include_usage: bool | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(one_of("in_memory", "24h"))
+    )
+    include_usage: bool | None = attrs.field(default=None, validator=optional_flag)
     """Whether a Chat Completions stream reports usage; on when None."""
-    response_include: list[str] | None = None
-    top_logprobs: int | None = None
-    extra_query: Mapping[str, Any] | None = None
+    response_include: list[str] | None = attrs.field(default=None, validator=strings)
+    top_logprobs: int | None = attrs.field(default=None, validator=whole_number)
+    extra_query: Mapping[str, Any] | None = attrs.field(default=None, validator=mapping)
     """Query parameters added to the request."""
-    extra_body: Any | None = None
+    extra_body: Any | None = attrs.field(default=None, validator=mapping)
     """Members added to the request's JSON body."""
-    extra_headers: Mapping[str, Any] | None = attrs.field(default=None, repr=_header_names)
+    extra_headers: Mapping[str, Any] | None = attrs.field(default=None, repr=_header_names, validator=mapping)
     """Headers added to the request; they win over our own."""
-    extra_args: dict[str, Any] | None = None
+    extra_args: dict[str, Any] | None = attrs.field(default=None, validator=mapping)
     """Members added to the request's JSON body, merged key by key when settings are resolved."""
     retry: ModelRetrySettings | None = attrs.field(default=None, converter=_retry)
-    context_management: list[Any] | None = None
+    context_management: list[Any] | None = attrs.field(default=None, validator=_items)
     prompt_cache_options: Any | None = None
-    preserve_raw_usage: bool | None = None
+    preserve_raw_usage: bool | None = attrs.field(default=None, validator=optional_flag)
     """Whether `ModelResponse.raw_usage` keeps the provider's own usage object."""
     timeout: float | None = attrs.field(default=None, validator=positive_seconds)
     """Seconds one attempt of a model call may take; past it `ModelTimeoutError` is raised."""
 
-    def resolve(self, override: ModelSettings | None) -> ModelSettings:
+    def resolve(self, override: ModelSettings | Mapping[str, Any] | None) -> ModelSettings:
         """Return these settings with every field that `override` sets replaced.
 
         `extra_args` are merged key by key and `retry` field by field. Neither object is changed.
+
+        Raises:
+            TypeError: `override` is neither settings nor a dict of their fields.
 
         Source: model settings, `resolve`.
         """
         if override is None:
             return self
+        override = from_plain(ModelSettings, override, "override")
         merged = _merged(self, override)
         changes: dict[str, Any] = {}
         if self.extra_args is not None and override.extra_args is not None:
@@ -193,11 +274,7 @@ class ModelSettings:
 
     def to_json_dict(self) -> dict[str, Any]:
         """Return every field as JSON-ready values, None for those that are not set; a retry policy is left out."""
-
-        def keep(attribute: attrs.Attribute[Any], _: Any) -> bool:
-            return attribute.name != "policy"
-
-        return attrs.asdict(self, filter=keep)
+        return attrs.asdict(self, filter=_without_policy)
 
 
 @attrs.define(kw_only=True)
@@ -261,7 +338,7 @@ class ToolExecutionConfig:
 
     max_function_tool_concurrency: int | None = attrs.field(default=None, validator=_at_least_one)
     """How many function calls of a reply may run at once; the others wait and start in call order."""
-    pre_approval_tool_input_guardrails: bool = False
+    pre_approval_tool_input_guardrails: bool = attrs.field(default=False, validator=flag)
     """Whether tool input guardrails also run before a call is put up for approval."""
 
 
@@ -272,14 +349,23 @@ class SessionSettings:
     Source: sessions, "Session settings".
     """
 
-    limit: int | None = None
+    limit: int | None = attrs.field(default=None, validator=whole_number)
     """The newest items to read; None reads all."""
 
-    def resolve(self, override: SessionSettings | None) -> Self:
-        """Return these settings with what `override` sets replaced."""
-        if override is None or override.limit is None:
+    def resolve(self, override: SessionSettings | Mapping[str, Any] | None) -> Self:
+        """Return these settings with what `override` sets replaced.
+
+        Raises:
+            TypeError: `override` is neither settings nor a dict of their fields.
+        """
+        if override is None:
             return self
-        return attrs.evolve(self, limit=override.limit)
+        limit = from_plain(SessionSettings, override, "override").limit
+        return self if limit is None else attrs.evolve(self, limit=limit)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dict; it raises nothing."""
+        return attrs.asdict(self)
 
 
 AnyCallable: TypeAlias = Callable[..., Any]

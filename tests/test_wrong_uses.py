@@ -7,7 +7,22 @@ from typing import Any
 
 import pytest
 
-from agentrun import Agent, AgentHooks, RunConfig, RunHooks, Runner, UserError, function_tool, input_guardrail
+from agentrun import (
+    Agent,
+    AgentHooks,
+    FunctionTool,
+    InputGuardrail,
+    ModelRetrySettings,
+    ModelSettings,
+    RunConfig,
+    RunHooks,
+    Runner,
+    SessionSettings,
+    UserError,
+    function_tool,
+    handoff,
+    input_guardrail,
+)
 from agentrun.testing import ScriptedModel
 
 
@@ -41,6 +56,31 @@ def declare_tool_with_a_parameter_without_schema() -> None:
     @function_tool
     def store(thing: NoSchema) -> None: ...
 
+
+WRONG_SETTINGS: dict[str, object] = {
+    "temperature": "hot",
+    "top_p": True,
+    "frequency_penalty": "1",
+    "presence_penalty": [],
+    "tool_choice": 3,
+    "parallel_tool_calls": "yes",
+    "truncation": "some",
+    "max_tokens": 1.5,
+    "reasoning": "high",
+    "verbosity": "loud",
+    "metadata": "x",
+    "store": 1,
+    "prompt_cache_retention": "1y",
+    "include_usage": "yes",
+    "response_include": "all",
+    "top_logprobs": "3",
+    "extra_query": "x",
+    "extra_body": "x",
+    "extra_headers": "x",
+    "extra_args": "x",
+    "context_management": "x",
+    "preserve_raw_usage": "x",
+}
 
 WRONG: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "hooks of the wrong class": (
@@ -107,6 +147,130 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
         ("'modle'", "RunConfig", "'model'"),
     ),
     "a plain function as a tool": (lambda: agent(tools=[print]), TypeError, ("tools[0]", "print", "@function_tool")),
+    **{
+        f"settings with {field}={value!r}": (
+            lambda field=field, value=value: ModelSettings(**{field: value}),  # type: ignore[misc]
+            ValueError,
+            (f"ModelSettings.{field} must be", repr(value)),
+        )
+        for field, value in WRONG_SETTINGS.items()
+    },
+    "metadata that is no text": (
+        lambda: ModelSettings(metadata={"user": 7}),  # type: ignore[dict-item]
+        ValueError,
+        ("map str to str", "7", "'user'", "str(...)"),
+    ),
+    "retries that are no number": (
+        lambda: ModelRetrySettings(max_retries="3"),  # type: ignore[arg-type]
+        ValueError,
+        ("ModelRetrySettings.max_retries", "whole number", "'3'"),
+    ),
+    "a policy that is no function": (
+        lambda: ModelRetrySettings(policy="always"),  # type: ignore[arg-type]
+        TypeError,
+        ("ModelRetrySettings.policy", "function", "'always'"),
+    ),
+    "a limit of a session that is no number": (
+        lambda: SessionSettings(limit="3"),  # type: ignore[arg-type]
+        ValueError,
+        ("SessionSettings.limit", "whole number", "'3'"),
+    ),
+    "a guardrail of one parameter": (
+        lambda: input_guardrail(lambda given: None),  # type: ignore[arg-type, misc]
+        UserError,
+        ("takes (given)", "called with (context, agent, input)", "declare it with these parameters"),
+    ),
+    "a guardrail's switch that is a text": (
+        lambda: InputGuardrail(says_nothing.guardrail_function, run_in_parallel="no"),  # type: ignore[arg-type]
+        ValueError,
+        ("InputGuardrail.run_in_parallel", "True or False", "'no'"),
+    ),
+    "a guardrail of tools that is alone": (
+        lambda: function_tool(lambda: 1, name_override="one", tool_input_guardrails=says_nothing),  # type: ignore[call-overload]
+        TypeError,
+        ("'one'", "tool_input_guardrails", "[...]"),
+    ),
+    "a plain function as a guardrail of a tool": (
+        lambda: function_tool(lambda: 1, name_override="one", tool_output_guardrails=[print]),  # type: ignore[list-item]
+        TypeError,
+        ("'one'", "tool_output_guardrails[0]", "@tool_output_guardrail"),
+    ),
+    "a condition without parameters": (
+        lambda: function_tool(lambda: 1, name_override="one", is_enabled=lambda: True),  # type: ignore[arg-type, misc]
+        TypeError,
+        ("'one'", "is_enabled", "(context, agent)", "declare"),
+    ),
+    "an approval function of one parameter": (
+        lambda: function_tool(lambda: 1, name_override="one", needs_approval=lambda c: True),  # type: ignore[arg-type, misc]
+        TypeError,
+        ("'one'", "needs_approval", "(context, arguments, call_id)", "declare"),
+    ),
+    "a failure function of one parameter": (
+        lambda: function_tool(lambda: 1, name_override="one", failure_error_function=lambda e: ""),  # type: ignore[arg-type, misc]
+        TypeError,
+        ("'one'", "failure_error_function", "(context, error)", "declare"),
+    ),
+    "a hand-built tool that takes no arguments": (
+        lambda: FunctionTool("one", "", {}, lambda context: context),  # type: ignore[arg-type, misc]
+        TypeError,
+        ("'one'", "on_invoke_tool", "(context, arguments)", "declare"),
+    ),
+    "names to stop at that are one text": (
+        lambda: agent(tool_use_behavior={"stop_at_tool_names": "look_up"}),
+        TypeError,
+        ("tool_use_behavior", "'look_up'", "{'stop_at_tool_names': [...]}"),
+    ),
+    "names to stop at that are no texts": (
+        lambda: agent(tool_use_behavior={"stop_at_tool_names": [look_up]}),
+        TypeError,
+        ("tool_use_behavior", "look_up", "{'stop_at_tool_names': [...]}"),
+    ),
+    "a tool behaviour of one parameter": (
+        lambda: agent(tool_use_behavior=repr),
+        TypeError,
+        ("'helper'", "tool_use_behavior", "(context, tool_results)", "declare"),
+    ),
+    "a prompt without an id": (
+        lambda: agent(prompt={"version": "1"}),
+        TypeError,
+        ("prompt is", "version", "{'id': ...}"),
+    ),
+    "a class as the hooks of an agent tool": (
+        lambda: agent().as_tool("ask", "Ask.", hooks=RunHooks),  # type: ignore[arg-type]
+        TypeError,
+        ("hooks", "RunHooks", "Agent(hooks=...)"),
+    ),
+    "a name as the session of an agent tool": (
+        lambda: agent().as_tool("ask", "Ask.", session="chat"),  # type: ignore[arg-type]
+        TypeError,
+        ("session", "'chat'", "SQLiteSession"),
+    ),
+    "a filter that is no function": (
+        lambda: handoff(agent(), input_filter="none"),  # type: ignore[call-overload]
+        TypeError,
+        ("Handoff.input_filter", "HandoffInputData", "'none'"),
+    ),
+    "a number as the model of a run": (lambda: RunConfig(model=3), TypeError, ("RunConfig.model", "3", "Model")),  # type: ignore[arg-type]
+    "a name as the provider of a run": (
+        lambda: RunConfig(model_provider="openai"),  # type: ignore[arg-type]
+        TypeError,
+        ("RunConfig.model_provider", "'openai'", "get_model", "MultiProvider()"),
+    ),
+    "a plain function as a guardrail of a run": (
+        lambda: RunConfig(output_guardrails=[print]),  # type: ignore[list-item]
+        TypeError,
+        ("RunConfig.output_guardrails[0]", "print", "@output_guardrail"),
+    ),
+    "an input filter of no parameters": (
+        lambda: RunConfig(call_model_input_filter=lambda: None),  # type: ignore[arg-type, misc]
+        TypeError,
+        ("RunConfig.call_model_input_filter", "CallModelData", "declare"),
+    ),
+    "a switch that is a text": (
+        lambda: RunConfig(tracing_disabled="yes"),  # type: ignore[arg-type]
+        ValueError,
+        ("RunConfig.tracing_disabled", "True or False", "'yes'"),
+    ),
     "a tuple of tools": (lambda: agent(tools=(look_up,)), TypeError, ("tools is", "list", "[...]")),
 }
 
