@@ -23,7 +23,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from agentrun._agent_tool_values import AgentToolInvocation, AgentToolPause
 from agentrun._config import RunConfig
-from agentrun._context import RunContextWrapper, ToolContext
+from agentrun._context import NestedRunContext, RunContextWrapper, ToolContext
 from agentrun._enabled import first_error
 from agentrun._exceptions import AgentsException, UserError
 from agentrun._function_tool import FunctionTool, ToolEnabled, ToolNeedsApproval
@@ -226,8 +226,11 @@ class _AgentToolBody:
             nested_input = await self.arguments.as_input(params)
         # A fresh wrapper: approvals are decided for one run, so a nested one begins without any. One that goes on after
         # a pause keeps its own, and shares the usage again.
-        wrapper: RunContextWrapper[Any] = RunContextWrapper(
-            context.context, context.usage, tool_input=params if self.arguments.structured else None
+        wrapper: RunContextWrapper[Any] = NestedRunContext(
+            context.context,
+            context.usage,
+            tool_input=params if self.arguments.structured else None,
+            desk=context.desk,
         )
         if self.options.on_stream is None:
             result: RunResult | RunResultStreaming = await self._run(nested_input, wrapper, context)

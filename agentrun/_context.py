@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentrun._config import RunConfig
     from agentrun._items import ToolApprovalItem
     from agentrun._responses import ResponseFunctionToolCall, TResponseInputItem
+    from agentrun._run.desk import ApprovalDesk
     from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
@@ -116,6 +117,14 @@ class AgentHookContext(RunContextWrapper[TContext]):
 
 
 @attrs.define(eq=False)
+class NestedRunContext(RunContextWrapper[TContext]):
+    """The context of a run that an agent tool makes: it shares context object and usage with the run that called it."""
+
+    desk: ApprovalDesk | None = attrs.field(default=None, kw_only=True, repr=False)
+    """Where its calls are decided while the outermost run goes on."""
+
+
+@attrs.define(eq=False)
 class CallSignal:
     """Tells the body of one tool call that it should stop. Written by the call, read by the tool, from a thread too."""
 
@@ -160,6 +169,8 @@ class ToolContext(RunContextWrapper[TContext]):
     """The paused nested run that the call goes on with, for agents used as tools."""
     signal: CallSignal = attrs.field(factory=CallSignal, kw_only=True, repr=False)
     """Set once the call was cancelled or ran out of time."""
+    desk: ApprovalDesk | None = attrs.field(default=None, kw_only=True, repr=False)
+    """Where calls of a nested run are decided while the outermost run goes on, for agents used as tools."""
 
     @property
     def qualified_tool_name(self) -> str:

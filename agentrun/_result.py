@@ -463,8 +463,8 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
         """Return the calls that wait for a decision while the run goes on, as an async iterator.
 
         From here on a call that needs approval waits in place, and its siblings work on, instead of pausing the run.
-        Read it beside the events, in a task of its own. `RunConfig.approval_timeout` bounds the wait. Calls of nested
-        agents pause the run all the same.
+        Read it beside the events, in a task of its own. `RunConfig.approval_timeout` bounds the wait. Calls of agents
+        used as tools come here too, at any depth; `ApprovalRequest.agents` says by which way.
 
         On cancel of the run nothing waits any longer, and the iterator ends.
 

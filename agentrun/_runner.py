@@ -11,8 +11,9 @@ import anyio.to_thread
 
 from agentrun._agent_base import AgentBase
 from agentrun._config import RunConfig, RunErrorHandlers
-from agentrun._context import RunContextWrapper, TContext
+from agentrun._context import NestedRunContext, RunContextWrapper, TContext
 from agentrun._exceptions import UserError
+from agentrun._history import INPUT_CLASSES, InputList
 from agentrun._hooks import RunHooks
 from agentrun._result import RunResult, RunResultStreaming
 from agentrun._run.announce import Announcer
@@ -336,9 +337,12 @@ def _make_run(
     if config.reasoning_item_id_policy is not None:
         state.reasoning_item_id_policy = config.reasoning_item_id_policy
     _check_server_managed(state, agent, config, session)
-    return Run(
+    run = Run(
         RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(cast("RunHooks[Any] | None", hooks))
     )
+    if isinstance(context, NestedRunContext):
+        run.desk = context.desk
+    return run
 
 
 def _resumed_state(given: RunState[Any], context: Any) -> RunState[Any]:

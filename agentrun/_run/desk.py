@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import anyio.lowlevel
@@ -26,8 +26,9 @@ class ApprovalRequest:
     changes nothing.
     """
 
-    def __init__(self, item: ToolApprovalItem) -> None:
+    def __init__(self, item: ToolApprovalItem, agents: tuple[Agent[Any], ...] = ()) -> None:
         self._item = item
+        self._agents = agents
         self._decided = anyio.Event()
         self._decision: Decision | None = None
         self._always = False
@@ -41,6 +42,11 @@ class ApprovalRequest:
     def agent(self) -> Agent[object]:
         """The agent whose model made the call."""
         return self._item.agent
+
+    @property
+    def agents(self) -> tuple[Agent[Any], ...]:
+        """The agents on the way to the call, outermost first; each called the next as a tool, the last is `agent`."""
+        return (*self._agents, self._item.agent)
 
     @property
     def tool_name(self) -> str:
@@ -98,30 +104,41 @@ class ApprovalRequest:
 
 
 class ApprovalDesk:
-    """Takes the requests of a run to whoever reads `approvals()`."""
+    """Takes the requests of a run to whoever reads `approvals()`; those of a nested run go to the outermost run's."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: ApprovalDesk | None = None, agents: tuple[Agent[Any], ...] = ()) -> None:
+        self._outermost: ApprovalDesk = self if outer is None else outer._outermost
+        self._agents = agents
         self._ends: (
             tuple[MemoryObjectSendStream[ApprovalRequest], MemoryObjectReceiveStream[ApprovalRequest]] | None
         ) = None
         self._over = False
-        self._waiting: list[ApprovalRequest] = []
-        self.listening: bool = False
+        self._listening = False
+        self._waiting: dict[ApprovalRequest, ApprovalDesk] = {}
+        """At the outermost desk, every request that waits, and the desk of the run that asks."""
+
+    @property
+    def listening(self) -> bool:
         """Whether somebody reads the requests; calls that need a decision pause the run otherwise."""
+        return self._outermost._listening
+
+    def inside(self, agent: Agent[Any]) -> ApprovalDesk:
+        """Return the desk of a run that `agent` calls as a tool."""
+        return ApprovalDesk(self, (*self._agents, agent))
 
     def listen(self) -> MemoryObjectReceiveStream[ApprovalRequest]:
         """Return the receive side, and have calls wait in place from here on."""
         if self._ends is None:
             # The desk owns both ends. No bound: a turn has as many requests as calls.
             self._ends = anyio.create_memory_object_stream[ApprovalRequest](math.inf)
-        self.listening = True
+        self._listening = True
         if self._over:
             self.close()
         return self._ends[1]
 
     def stop_listening(self) -> None:
         """Park whatever waits: nobody will decide it."""
-        self.listening = False
+        self._listening = False
         for request in self._waiting:
             request.park()
 
@@ -129,18 +146,19 @@ class ApprovalDesk:
         self, item: ToolApprovalItem, seconds: float | None, on_timeout: OnApprovalTimeout
     ) -> tuple[Decision | None, bool]:
         """Put one call up for decision and wait for it."""
-        assert self._ends is not None
-        request = ApprovalRequest(item)
-        self._waiting.append(request)
+        ends, waiting = self._outermost._ends, self._outermost._waiting
+        assert ends is not None
+        request = ApprovalRequest(item, self._agents)
+        waiting[request] = self
         try:
-            self._ends[0].send_nowait(request)
+            ends[0].send_nowait(request)
             decision, always = await request.outcome(seconds, on_timeout)
         finally:
-            self._waiting.remove(request)
+            del waiting[request]
         if always and decision is not None:
-            # As in a paused run: what holds for every call of a tool holds for those that wait beside this one.
-            for other in self._waiting:
-                if other.tool_name == request.tool_name:
+            # As in a paused run: what holds for every call of a tool holds for those of the run that wait beside it.
+            for other, asking in waiting.items():
+                if asking is self and other.tool_name == request.tool_name:
                     other.settle(decision)
         return decision, always
 

@@ -40,7 +40,7 @@ class LiveRun:
         """The state of the run, as it is written."""
         self._scope = scope
         self._sink = sink
-        self.desk: ApprovalDesk = ApprovalDesk()
+        self.desk: ApprovalDesk = run.desk if run.desk is not None else ApprovalDesk()
         run.desk = self.desk
         self._done = anyio.Event()
         self._error: BaseException | None = None

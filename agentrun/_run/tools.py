@@ -225,6 +225,8 @@ class Call:
         self.tool = cast("FunctionTool", planned.tool)
         self.context = _context_of(run, planned)
         self._outcome = Outcome(planned, index)
+        if run.desk is not None and planned.tool is not None and planned.tool.nests_run:
+            self.context.desk = run.desk.inside(run.agent)
         # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
         self._scope = anyio.CancelScope(shield=planned.tool is None or not planned.tool.nests_run)
         self._ended = self._stopped = self._cleaning = self._undecided = False

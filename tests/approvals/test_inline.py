@@ -287,3 +287,165 @@ async def test_cancel_after_turn_lets_the_waiting_call_be_decided() -> None:
 async def test_the_limits_of_inline_approvals_are_checked() -> None:
     with pytest.raises((ValueError, TypeError)):
         RunConfig(on_approval_timeout="whatever")  # type: ignore[arg-type]
+
+
+# --- calls of agents that are used as tools
+
+
+class Office:
+    """A boss whose secretary has a clerk; the clerk has a tool that needs approval, and so has the boss."""
+
+    def __init__(self, *, streamed_inside: bool = False, calls: int = 1) -> None:
+        self.done: list[tuple[str, float]] = []
+        self.start = anyio.current_time()
+        self.events: list[str] = []
+
+        @function_tool(needs_approval=True)
+        async def sign(what: str) -> str:
+            self.done.append((f"sign {what}", self.now()))
+            return f"signed {what}"
+
+        @function_tool
+        async def walk(seconds: float) -> str:
+            await anyio.sleep(seconds)
+            self.done.append((f"walk {seconds:g}", self.now()))
+            return "walked"
+
+        def clerk_reply(call: Any) -> Any:
+            last = call.input[-1]
+            if last.get("type") == "function_call_output":
+                return f"clerk: {last['output']}"
+            return [function_call("sign", {"what": last["content"]}, call_id="s1")]
+
+        on_stream = self._note if streamed_inside else None
+        self.clerk: Agent[Any] = Agent("clerk", model=ScriptedModel([clerk_reply] * 2 * calls), tools=[sign])
+        ask_clerk = self.clerk.as_tool("ask_clerk", None, on_stream=on_stream)
+        letters = [function_call("ask_clerk", {"input": f"letter {n}"}, call_id=f"k{n}") for n in range(calls)]
+        self.secretary: Agent[Any] = Agent(
+            "secretary", model=ScriptedModel([letters, "secretary done"]), tools=[ask_clerk]
+        )
+        ask_secretary = self.secretary.as_tool("ask_secretary", None, on_stream=on_stream)
+        self.model = ScriptedModel(
+            [
+                [
+                    function_call("ask_secretary", {"input": "the letters"}, call_id="b1"),
+                    function_call("walk", {"seconds": 0.1}, call_id="b2"),
+                    function_call("sign", {"what": "cheque"}, call_id="b3"),
+                ],
+                "done",
+            ]
+        )
+        self.boss: Agent[Any] = Agent("boss", model=self.model, tools=[ask_secretary, walk, sign])
+
+    def _note(self, event: Any) -> None:
+        self.events.append(event["event"].type)
+
+    def now(self) -> float:
+        return round(anyio.current_time() - self.start, 2)
+
+
+@pytest.mark.parametrize("streamed_inside", [False, True])
+async def test_a_nested_call_waits_in_place_at_any_depth_and_says_by_which_way_it_came(streamed_inside: bool) -> None:
+    office = Office(streamed_inside=streamed_inside)
+    ways: dict[str, list[str]] = {}
+
+    async def later(request: ApprovalRequest) -> None:
+        ways[request.arguments] = [agent.name for agent in request.agents]
+        assert request.agent is request.agents[-1]
+        await anyio.sleep(0.2)
+        request.approve()
+
+    result = await run_deciding(office.boss, later)
+    assert result.final_output == "done" and not result.interruptions
+    assert ways == {'{"what":"cheque"}': ["boss"], '{"what":"letter 0"}': ["boss", "secretary", "clerk"]}
+    assert office.done[0] == ("walk 0.1", 0.1) and sorted(what for what, _ in office.done[1:]) == [
+        "sign cheque",
+        "sign letter 0",
+    ]
+    assert outputs(result)[0] == "secretary done" and len(office.model.calls) == 2
+
+
+async def test_a_nested_call_is_refused_with_its_message() -> None:
+    office = Office()
+    result = await run_deciding(office.boss, lambda request: request.reject("not today"))
+    assert outputs(result) == ["secretary done", "walked", "not today"]
+    sent: Any = office.secretary.model.calls[1].input  # type: ignore[union-attr]
+    assert sent[-1]["output"] == "clerk: not today" and result.final_output == "done"
+
+
+async def test_always_holds_in_the_run_that_asked_and_in_no_other() -> None:
+    """S-75: each nested run has its own approvals."""
+    office = Office(calls=2)
+    asked: list[tuple[str, ...]] = []
+
+    async def once(request: ApprovalRequest) -> None:
+        asked.append(tuple(agent.name for agent in request.agents))
+        request.approve(always_approve=True)
+        await anyio.lowlevel.checkpoint()
+
+    result = await run_deciding(office.boss, once)
+    assert sorted(asked) == [("boss",), ("boss", "secretary", "clerk"), ("boss", "secretary", "clerk")]
+    assert result.final_output == "done"
+
+
+async def test_a_nested_call_past_the_deadline_is_parked_and_decided_in_another_process() -> None:
+    office = Office()
+    config = RunConfig(approval_timeout=0.3, on_approval_timeout="park")
+    result = await run_deciding(
+        office.boss, lambda request: request.approve() if request.agent is office.boss else None, run_config=config
+    )
+    assert office.now() == 0.3 and result.final_output is None
+    assert [(item.agent.name, item.arguments) for item in result.interruptions] == [("clerk", '{"what":"letter 0"}')]
+    state = await RunState.from_string(office.boss, result.to_state().to_string())
+    asked: list[str] = []
+
+    def decide(request: ApprovalRequest) -> None:
+        asked.append(request.agent.name)
+        request.approve()
+
+    result = await run_deciding(office.boss, decide, state)
+    assert asked == ["clerk"] and result.final_output == "done", "a run that goes on is decided inline too"
+    assert [what for what, _ in office.done] == ["sign cheque", "walk 0.1", "sign letter 0"]
+
+
+async def test_closing_the_iterator_parks_nested_calls_too() -> None:
+    office = Office()
+    async with Runner.run_streamed(office.boss, "hi") as result:
+        requests = result.approvals()
+
+        async def read_both() -> None:
+            await anext(requests)
+            await anext(requests)
+            await requests.aclose()
+
+        async with anyio.create_task_group() as nursery:
+            nursery.start_soon(read_both)
+            async for _ in result.stream_events():
+                pass
+    assert [item.agent.name for item in result.interruptions] == ["clerk", "boss"]
+
+
+async def test_a_cancel_while_a_nested_call_waits_ends_everything_at_once() -> None:
+    office = Office()
+    async with Runner.run_streamed(office.boss, "hi") as result:
+
+        async def cancel_later(request: ApprovalRequest) -> None:
+            if request.agent is office.clerk:
+                await anyio.sleep(0.2)
+                result.cancel()
+
+        async with deciding(result, cancel_later):
+            async for _ in result.stream_events():
+                pass
+    assert office.now() == 0.2 and [what for what, _ in office.done] == ["walk 0.1"]
+    assert result.is_complete and result.final_output is None
+
+
+async def test_nested_calls_pause_the_run_when_nobody_reads() -> None:
+    office = Office()
+    result = await Runner.run(office.boss, "hi")
+    assert [item.agent.name for item in result.interruptions] == ["clerk", "boss"]
+    async with Runner.run_streamed(office.boss, result.to_state()) as streamed:
+        async for _ in streamed.stream_events():
+            pass
+    assert [item.agent.name for item in streamed.interruptions] == ["clerk", "boss"]
