@@ -13,18 +13,16 @@ What a run cannot go on without is checked (texts, names, arguments, ids, lists 
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
-import attrs
+from attrs import NOTHING
 
 from agentrun._responses import (
     Content,
     IncompleteDetails,
     InputTokensDetails,
     OutputTokensDetails,
-    Record,
     Response,
     ResponseCompletedEvent,
     ResponseContentPartAddedEvent,
@@ -60,35 +58,19 @@ from agentrun._responses import (
     TResponseInputItem,
     TResponseOutputItem,
     TResponseStreamEvent,
-    WireValue,
-    plain,
-    wrap,
 )
-
-Reader: TypeAlias = Callable[[Any], Any]
-"""From a JSON value to the value of a field; raises WireError."""
-
-
-class WireError(ValueError):
-    """A Responses value that a run cannot use: something missing, null, or of the wrong type.
-
-    Attributes:
-        reason: What was expected and what was given.
-        path: Where, from the value that was being read, such as `$.content[0].text`.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path: str = "$"
-
-    def under(self, step: str | int) -> WireError:
-        """Return this error, seen from one level further out: `step` is the field or index that led here."""
-        self.path = f"$[{step}]{self.path[1:]}" if isinstance(step, int) else f"$.{step}{self.path[1:]}"
-        return self
-
-    def __str__(self) -> str:
-        return f"{self.reason} @ {self.path}"
+from agentrun._wire_value import (
+    Reader,
+    Record,
+    WireError,
+    WireValue,
+    as_object,
+    expected,
+    list_of,
+    plain,
+    reader_of,
+    readers,
+)
 
 
 def structure_item(data: Mapping[str, Any]) -> TResponseOutputItem:
@@ -164,103 +146,6 @@ def as_dict(item: Any) -> TResponseInputItem:
 # ---- reading by class
 
 _new = object.__new__
-_NOTHING = attrs.NOTHING
-
-_CHECKED = frozenset({"id", "call_id", "name", "arguments", "input", "text", "delta", "refusal"})
-"""Fields that a run reads: a string where a string is declared. Others are kept whatever they are."""
-
-
-def _expected(what: str, value: Any) -> WireError:
-    return WireError(f"expected {what}, got {reprlib.repr(value)}")
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if type(value) is not dict and not isinstance(value, Mapping):  # an abstract class is slow to ask
-        raise _expected("an object", value)
-    return cast("Mapping[str, Any]", value)
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _expected("a string", value)
-    return value
-
-
-def _list_of(read: Reader) -> Reader:
-    def read_list(value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise _expected("a list", value)
-        result: list[Any] = []
-        for index, entry in enumerate(cast("list[object]", value)):
-            try:
-                result.append(read(entry))
-            except WireError as fault:
-                fault.under(index)
-                raise
-        return result
-
-    return read_list
-
-
-def _field_reader(name: str, attribute: str, annotation: str, default: Any, omitted: bool) -> _FieldReader:
-    checked = name in _CHECKED and annotation in ("str", "str | None")
-    read: Reader | None = _string if checked else _READERS.get(annotation, _any_reader(annotation))
-    required = default is _NOTHING
-    # A null list of items or parts is a broken reply; a null list of citations is an empty one.
-    refuses_null = required or (checked and annotation == "str") or annotation.startswith("list[T")
-    return name, attribute, read, default, omitted, required, refuses_null
-
-
-_FieldReader: TypeAlias = "tuple[str, str, Reader | None, Any, bool, bool, bool]"
-"""One field of a class, ready for reading: JSON name, attribute, reader of its value, default, whether it is left out
-at its default, whether it is required, whether it refuses null. A tuple, since a loop unpacks it in one step."""
-
-
-def _any_reader(annotation: str) -> Reader | None:
-    # What cannot hold an object needs no look inside.
-    return wrap if any(word in annotation for word in ("Record", "Json", "list")) else None
-
-
-def reader_of(cls: type[WireValue]) -> Callable[[Any], Any]:
-    """Return the function that reads JSON objects as `cls`."""
-    fields = tuple(_field_reader(*shape) for shape in cls.shapes())
-    known = frozenset(field[0] for field in fields)
-
-    def read(data: Any) -> Any:
-        source = _object(data)
-        get = source.get
-        values: dict[str, Any] = {}
-        as_sent: dict[str, Any] = {}
-        missing = 0
-        for name, attribute, read_value, default, omitted, required, refuses_null in fields:
-            value = get(name, _NOTHING)
-            if value is _NOTHING:
-                missing += 1
-                if required:
-                    raise WireError(f"required by {cls.__name__}, but missing").under(name)
-                if not omitted:
-                    as_sent[name] = _NOTHING
-                continue
-            if value is None and not refuses_null:
-                as_sent[name] = None
-                continue
-            if read_value is not None:
-                try:
-                    value = read_value(value)
-                except WireError as fault:
-                    fault.under(name)
-                    raise
-            if omitted and value == default:
-                as_sent[name] = value  # an empty string that the sender wrote
-            values[attribute] = value
-        result = cls(**values)
-        if len(fields) - missing != len(source):
-            result.extra = {name: source[name] for name in source if name not in known}
-        if as_sent:
-            result.as_sent = as_sent
-        return result
-
-    return read
 
 
 def _text_delta_reader() -> Callable[[Any], ResponseTextDeltaEvent]:
@@ -396,12 +281,12 @@ def _tagged(classes: Mapping[str, type[WireValue]]) -> Reader:
 
 
 def _tag(data: Any) -> str:
-    tag = _object(data).get("type", _NOTHING)
+    tag = as_object(data).get("type", NOTHING)
     if isinstance(tag, str):
         return tag
-    if tag is _NOTHING:
+    if tag is NOTHING:
         raise WireError("required to tell what the object is, but missing").under("type")
-    raise _expected("a string", tag).under("type")
+    raise expected("a string", tag).under("type")
 
 
 _content_part: Callable[[Any], TContentPart] = _tagged(
@@ -412,7 +297,7 @@ _WITHOUT_OUTPUT = ("failed", "cancelled", "queued", "in_progress")
 
 
 def _response(data: Any) -> Response:
-    source = _object(data)
+    source = as_object(data)
     if "output" not in source and source.get("status") not in _WITHOUT_OUTPUT:
         raise WireError("required by Response, but missing").under("output")
     response: Response = _read_response(source)
@@ -447,22 +332,23 @@ _item_readers: dict[str, Reader] = {
 _summary = _tagged({"summary_text": Summary})
 _reasoning_text = _tagged({"reasoning_text": Content})
 
-_READERS: dict[str, Reader] = {
-    "TResponseOutputItem": _item,
-    "list[TResponseOutputItem]": _list_of(_item),
-    "TContentPart": _content_part,
-    "list[TContentPart]": _list_of(_content_part),
-    "Summary | Record": _summary,
-    "list[Summary | Record]": _list_of(_summary),
-    "list[Content | Record] | None": _list_of(_reasoning_text),
-    "Response": _response,
-    "ResponseUsage | None": _lazily(ResponseUsage),
-    "ResponseError | None": _lazily(ResponseError),
-    "IncompleteDetails | None": _lazily(IncompleteDetails),
-    "InputTokensDetails": _lazily(InputTokensDetails),
-    "OutputTokensDetails": _lazily(OutputTokensDetails),
-}
-"""How a field is read, by its declared type; others hold scalars, or Records."""
+readers.update(
+    {
+        "TResponseOutputItem": _item,
+        "list[TResponseOutputItem]": list_of(_item),
+        "TContentPart": _content_part,
+        "list[TMessagePart]": list_of(_content_part),
+        "Summary": _summary,
+        "list[Summary]": list_of(_summary),
+        "list[Content] | None": list_of(_reasoning_text),
+        "Response": _response,
+        "ResponseUsage | None": _lazily(ResponseUsage),
+        "ResponseError | None": _lazily(ResponseError),
+        "IncompleteDetails | None": _lazily(IncompleteDetails),
+        "InputTokensDetails": _lazily(InputTokensDetails),
+        "OutputTokensDetails": _lazily(OutputTokensDetails),
+    }
+)
 
 _EVENTS: tuple[type[WireValue], ...] = (
     ResponseCompletedEvent,
@@ -494,7 +380,7 @@ _event_readers: dict[str, Reader] = {}
 
 def tag_of(cls: type[WireValue]) -> str:
     """Return the `type` tag of an item or event class."""
-    return str(attrs.fields_dict(cls)["type"].default)
+    return str(cls.declared["type"][1])
 
 
 def _find_event_reader(data: Any) -> Reader:

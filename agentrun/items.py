@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
-from agentrun._codec import WireError, structure_event, structure_item, structure_response, unstructure_item
+from agentrun._codec import structure_event, structure_item, structure_response, unstructure_item
 from agentrun._items import (
     CompactionItem,
     HandoffCallItem,
@@ -35,7 +35,8 @@ from agentrun._items import (
     ToolSearchOutputItem,
     UnknownItem,
 )
-from agentrun._responses import Record, Response, TResponseInputItem, TResponseOutputItem, TResponseStreamEvent
+from agentrun._responses import Response, TResponseInputItem, TResponseOutputItem, TResponseStreamEvent
+from agentrun._wire_value import Record, WireError
 
 if TYPE_CHECKING:
     from agentrun._hosted import (

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from agentrun._codec import WireError, structure_response, unstructure
+from agentrun._codec import structure_response, unstructure
 from agentrun._config import CallModelData, ModelInputData
 from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
 from agentrun._items import ModelResponse
@@ -23,6 +23,7 @@ from agentrun._retry import ModelRetryAdviceRequest, RetryDecision, RetryPolicyC
 from agentrun._run.context import Offer
 from agentrun._run.reply import shown, whole_items
 from agentrun._usage import RequestUsage, Usage
+from agentrun._wire_value import WireError
 from agentrun.models.interface import Model, ModelTracing
 
 if TYPE_CHECKING:

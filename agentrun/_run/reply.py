@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from agentrun._codec import WireError, structure_item
+from agentrun._codec import structure_item
 from agentrun._exceptions import ModelBehaviorError
 from agentrun._items import (
     CompactionItem,
@@ -23,7 +23,8 @@ from agentrun._items import (
     ToolSearchOutputItem,
     UnknownItem,
 )
-from agentrun._responses import Record, ResponseFunctionToolCall, WireValue
+from agentrun._responses import ResponseFunctionToolCall
+from agentrun._wire_value import Record, WireError, WireValue
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent

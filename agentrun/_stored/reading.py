@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agentrun._approvals import Approvals, Decision
-from agentrun._codec import WireError, structure_item
+from agentrun._codec import structure_item
 from agentrun._context import RunContextWrapper
 from agentrun._exceptions import UserError
 from agentrun._guardrail import (
@@ -48,6 +48,7 @@ from agentrun._stored.names import agents_by_name
 from agentrun._stored.text import At, check_depth
 from agentrun._tool_output import ToolOrigin, ToolOriginType
 from agentrun._usage import RequestUsage, Usage
+from agentrun._wire_value import WireError
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent

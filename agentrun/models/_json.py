@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeAlias, cast
 import attrs
 
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, UserError
-from agentrun._responses import plain
+from agentrun._wire_value import plain
 
 __all__ = ["Json", "decode_object", "encode", "encode_request", "quoted"]
 

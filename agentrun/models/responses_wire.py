@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from agentrun._codec import WireError, structure_event, structure_response
+from agentrun._codec import structure_event, structure_response
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
 from agentrun._history import HistoryItem
-from agentrun._responses import Record, Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
+from agentrun._responses import Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
 from agentrun._tool import FileSearchTool, tools_to_wire
+from agentrun._wire_value import Record, WireError
 from agentrun.models._json import Json, decode_object, encode, encode_request, quoted
 
 if TYPE_CHECKING:

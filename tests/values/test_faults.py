@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentrun._codec import WireError, structure_event, structure_item, structure_response
+from agentrun._codec import structure_event, structure_item, structure_response
+from agentrun._wire_value import WireError
 
 PART: dict[str, Any] = {"type": "output_text", "text": "x", "annotations": []}
 CALL = {"type": "function_call", "call_id": "c", "name": "n", "arguments": "{}"}

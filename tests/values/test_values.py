@@ -13,7 +13,6 @@ from agentrun._codec import as_dict, structure_event, structure_item, structure_
 from agentrun._hosted import ResponseComputerToolCall, ResponseFunctionWebSearch
 from agentrun._responses import (
     InputTokensDetails,
-    Record,
     Response,
     ResponseFunctionToolCall,
     ResponseOutputMessage,
@@ -23,6 +22,7 @@ from agentrun._responses import (
     ResponseUsage,
     Summary,
 )
+from agentrun._wire_value import Record
 
 
 def message(text: str = "x") -> ResponseOutputMessage:
