@@ -208,7 +208,7 @@ async def _open_model(options: DemoOptions) -> AsyncGenerator[tuple[Model, Loopb
                 await model.close()
         return
 
-    import httpx  # noqa: ASYNC127 - the declared dependency; agentrun/_http.py says why it is that one
+    import httpx  # noqa: ASYNC127 - the declared dependency; noxfile.py says why it is that one
 
     from agentrun.testing import LoopbackProvider
 

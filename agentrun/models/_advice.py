@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentrun._exceptions import AgentsException, ModelStatusError, ModelTimeoutError, ModelTransportError
-from agentrun._http import error_said, error_type, is_head_too_long
+from agentrun._http.refusal import error_said, error_type, is_head_too_long
 from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest, ModelRetryNormalizedError
 
 __all__ = ["retry_advice"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentrun._exceptions import ModelBehaviorError, UserError
-from agentrun._http import CONNECT_SECONDS, Endpoint, Exchange
+from agentrun._http.endpoint import CONNECT_SECONDS, Endpoint
 from agentrun.models._advice import retry_advice
 from agentrun.models._defaults import account
 from agentrun.models._json import quoted
@@ -17,6 +17,7 @@ from agentrun.models.interface import Model
 if TYPE_CHECKING:
     import httpx
 
+    from agentrun._http.exchange import Exchange
     from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
     from agentrun._settings import ModelSettings
 

@@ -16,7 +16,7 @@ from agentrun.models._sse import SSEParser
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
-    from agentrun._http import Exchange
+    from agentrun._http.exchange import Exchange
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._settings import ModelSettings
     from agentrun._tool import Tool

@@ -15,7 +15,7 @@ import httpx
 import httpx2
 import pytest
 
-from agentrun._connections import connections_here
+from agentrun._http.connections import connections_here
 from agentrun._exceptions import ModelTimeoutError, ModelTransportError, UserError
 from agentrun._retry import ModelRetryAdviceRequest
 from agentrun._settings import ModelSettings
@@ -347,7 +347,7 @@ async def test_the_proxy_of_the_environment_is_used(wire: Any, monkeypatch: pyte
     async with wire.serving(good(wire)) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("no_proxy", "direct.test")
-        from agentrun._connections import proxy_for
+        from agentrun._http.connections import proxy_for
         from agentrun.models.responses import OpenAIResponsesModel
 
         model = OpenAIResponsesModel("m", base_url="http://provider.test/v1", api_key="k")

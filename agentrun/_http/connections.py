@@ -1,12 +1,12 @@
-"""The HTTP connections of an event loop, and which library they come from.
+"""The HTTP connections of an event loop.
 
 A user's client, of `httpx` or of `httpx2`, is used as it is and closed by its owner. Without one they are ours:
 
 - They belong to the running event loop, in a run variable. A connection of another loop is never touched, so one model
   object works in many loops, one after another and in several threads at once.
-- Each is a *slot*: an httpx transport for one connection. A slot serves one request at a time and then goes to the
-  free list of its origin. One pool for all would search all its requests at each step (quadratic), and can close a
-  connection that it has just given away (encode/httpcore 1035 and 1110); a slot can do neither.
+- Each is a *slot*, which serves one request at a time and then goes to the free list of its origin. One pool for all
+  would search all its requests at each step (quadratic), and can close a connection that it has just given away
+  (encode/httpcore 1035 and 1110); a slot can do neither.
 - A slot whose reply was not read to its end is closed, never reused.
 - They are closed when the loop ends. asyncio and trio both close, at the end of a run, the async generators that are
   still suspended (PEP 525), so each loop has one such generator, whose `finally` closes the idle slots. Finalizers
@@ -17,11 +17,9 @@ A user's client, of `httpx` or of `httpx2`, is used as it is and closed by its o
 from __future__ import annotations
 
 import ssl
-import sys
 import threading
 from collections.abc import AsyncGenerator
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,79 +27,31 @@ import anyio.lowlevel
 import anyio.to_thread
 import attrs
 
-from agentrun._exceptions import UserError
+from agentrun._http.clients import ProxyWay
+from agentrun._http.http11 import CLOSE_SECONDS, Connection
 
-if TYPE_CHECKING:
-    import httpx
-
-__all__ = ["CLOSE_SECONDS", "Connections", "Family", "Slot", "connections_here", "family_of", "own_family", "proxy_for"]
-
-CLOSE_SECONDS = 2.0
-"""Closing one connection under a shield; protects a cancel from a TLS peer that says no goodbye."""
+__all__ = ["Connections", "Slot", "connections_here", "proxy_for"]
 
 _IDLE_SECONDS = 30.0  # how long an idle connection is kept; servers and load balancers drop theirs after 60 s and more
 _IDLE_SLOTS = 256  # how many idle connections a loop keeps, all origins together; the oldest are closed first
 
 
-class Family(Protocol):
-    """What we use of `httpx` or `httpx2`: two modules of the same shape that share no class."""
-
-    AsyncByteStream: type[httpx.AsyncByteStream]
-    AsyncHTTPTransport: type[httpx.AsyncHTTPTransport]
-    Limits: type[httpx.Limits]
-    Request: type[httpx.Request]
-    Timeout: type[httpx.Timeout]
-    HTTPError: type[Exception]
-    TimeoutException: type[Exception]
-    ConnectTimeout: type[Exception]
-    PoolTimeout: type[Exception]
-    ConnectError: type[Exception]
-    UnsupportedProtocol: type[Exception]
-    LocalProtocolError: type[Exception]
-    ProxyError: type[Exception]
-    StreamError: type[Exception]
-
-
-def family_of(client: object) -> Family:
-    """Return the module that `client` belongs to, by the class it derives from.
-
-    Raises:
-        UserError: it is no async client of the httpx family.
-    """
-    for cls in type(client).__mro__:
-        root = cls.__module__.partition(".")[0]
-        if root in ("httpx", "httpx2") and cls.__name__ == "AsyncClient":
-            return cast("Family", sys.modules[root])  # the two modules have no common type
-    raise UserError(
-        "http_client must be an async client of the httpx family (httpx.AsyncClient, httpx2.AsyncClient, a subclass), "
-        f"got {type(client).__module__}.{type(client).__qualname__}"
-    )
-
-
-@cache
-def own_family() -> Family:
-    """Return httpx with all that it loads at its first request, some 0.2 s that no event loop should wait for."""
-    import httpx
-
-    httpx.AsyncHTTPTransport(verify=_bare_context(), trust_env=False)
-    return cast("Family", httpx)
-
-
 @attrs.define(eq=False)
 class Slot:
-    """One transport for one connection, idle since `idle_since` on the loop's clock."""
+    """One connection of the loop, idle since `idle_since` on the loop's clock."""
 
-    transport: httpx.AsyncHTTPTransport
+    way: Connection | ProxyWay
     origin: str
+    _connections: Connections
     idle_since: float = 0.0
+
+    async def give_back(self) -> None:
+        """Keep the connection, which is at rest, for the next request."""
+        await self._connections.keep(self)
 
     async def aclose(self) -> None:
         """Close the connection; gives up after a while, and then drops it."""
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            try:
-                await self.transport.aclose()
-            except (OSError, own_family().HTTPError):
-                pass  # a broken connection cannot say goodbye; its socket is closed all the same
+        await self.way.aclose()
 
 
 @attrs.define(eq=False)
@@ -113,22 +63,35 @@ class Connections:
     guard: AsyncGenerator[None, None] | None = None
     closed: bool = False
 
-    async def take(self, origin: str, family: Family) -> Slot:
-        """Return a slot for `origin` that nobody else uses: the one that became idle last, or a new one."""
+    async def take(self, origin: str) -> Slot | None:
+        """Return a slot for `origin` that nobody else uses, the one that became idle last; None if there is none."""
         await self._reap(anyio.current_time() - _IDLE_SECONDS)
         slots = self.idle.get(origin)
-        if slots:
-            return slots.pop()
+        while slots:
+            slot = slots.pop()
+            if not slot.way.is_dropped():
+                return slot
+            await slot.aclose()
+        return None
+
+    async def connect(self, origin: str) -> Slot:
+        """Return a new slot for `origin`. Without a proxy it is connected, and one of `Connection.errors` says if not.
+
+        On cancel nothing stays open.
+        """
         if origin not in self.proxies:
             self.proxies[origin] = proxy_for(origin)
         proxy = self.proxies[origin]
         secure = origin.startswith("https:") or (proxy is not None and not proxy.startswith("http:"))
-        context = await anyio.to_thread.run_sync(_shared_context) if secure else _bare_context()
-        # httpx closes an idle connection by itself only when it is asked for another one, so our own clock decides
-        limits = family.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-        return Slot(family.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy), origin)
+        context = await anyio.to_thread.run_sync(_shared_context) if secure else None
+        if proxy is not None:
+            return Slot(ProxyWay(context, proxy), origin, self)
+        parts = urlsplit(origin)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return Slot(await Connection.open(parts.hostname, parts.port, context), origin, self)
 
-    async def give_back(self, slot: Slot) -> None:
+    async def keep(self, slot: Slot) -> None:
         """Keep `slot`, whose connection is at rest, for the next request."""
         if self.closed:
             await slot.aclose()
@@ -192,19 +155,15 @@ _context_lock = threading.Lock()
 def _make_shared_context() -> ssl.SSLContext:
     import httpx
 
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _shared_context() -> ssl.SSLContext:
     """Return the TLS context of this process; reading the trust store takes some 30 ms, so it is made once."""
     with _context_lock:
         return _make_shared_context()
-
-
-@cache
-def _bare_context() -> ssl.SSLContext:
-    """Return a context that trusts nobody, for transports that never speak TLS."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def proxy_for(origin: str) -> str | None:
