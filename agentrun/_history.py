@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+import functools
+import marshal
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from agentrun._items import copy_json
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -45,6 +49,108 @@ class HistoryItem(dict[str, Any]):
             return self._encoded
 
 
+INPUT_CLASSES = frozenset[type[Any]]((dict, HistoryItem))
+"""The usual classes of an input item: those of the caller's, and of those that went through a run."""
+
+
+def copy_items(items: Sequence[TResponseInputItem]) -> list[TResponseInputItem]:
+    """Return deep copies of items, plain dicts; what is no JSON data in them is shared."""
+    if INPUT_CLASSES.issuperset(map(type, items)):
+        try:
+            # There and back in C, which costs a third of a copy in Python.
+            return cast("list[TResponseInputItem]", marshal.loads(marshal.dumps([*map(dict, items)])))
+        except ValueError:  # an item holds an object
+            pass
+    return [copy_json(item) for item in items]
+
+
+class InputList(list["TResponseInputItem"]):
+    """A conversation as its caller gets it: a list of plain dicts that are the caller's to change.
+
+    They are copied when somebody first looks at one. Until then the list holds the `HistoryItem`s of the run, so that a
+    conversation that goes from run to run, as ``result.to_input_list() + [message]``, costs nothing per item and each
+    item is encoded once. A list made of this one by ``+`` or `copy` has the same dicts in it, as any list would, and
+    holds them back alike.
+
+    Invariant: `_looked` implies that no item of the list is a `HistoryItem`.
+    """
+
+    __slots__ = ("_copies", "_looked")
+
+    def __init__(
+        self, items: Iterable[TResponseInputItem] = (), copies: dict[int, TResponseInputItem] | None = None
+    ) -> None:
+        super().__init__(items)
+        self._copies: dict[int, TResponseInputItem] = {} if copies is None else copies
+        """The caller's copy of each item that was looked at, in this list or one related to it, by its identity."""
+        self._looked = False
+
+    @classmethod
+    def of(cls, items: list[TResponseInputItem]) -> Self:
+        """Return a list that nobody else changes: the caller's items are copied, the runs' own are shared."""
+        held = items.held() if isinstance(items, InputList) else items.copy()
+        theirs = [index for index, item in enumerate(held) if type(item) is not HistoryItem]
+        for index, own in zip(theirs, copy_items([held[index] for index in theirs]), strict=True):
+            held[index] = HistoryItem(own)
+        return cls(held)
+
+    def held(self) -> list[TResponseInputItem]:
+        """Return the items as they are held, copied only if somebody has looked at one; not to be changed."""
+        if self._copies:
+            self._look()
+        return super().copy()
+
+    def _look(self) -> None:
+        """Put copies in the place of what the runs own."""
+        if self._looked:
+            return
+        self._looked = True
+        held = super().copy()
+        missing = [item for item in held if type(item) is HistoryItem and id(item) not in self._copies]
+        self._copies.update(zip(map(id, missing), copy_items(missing), strict=True))
+        super().__setitem__(
+            slice(None), [self._copies[id(item)] if type(item) is HistoryItem else item for item in held]
+        )
+
+    def _related(self, items: list[TResponseInputItem]) -> InputList:
+        return InputList(items, self._copies)
+
+    def copy(self) -> InputList:
+        """Return a list with the same items."""
+        return self._related(super().copy())
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, list):
+            return NotImplemented
+        return self._related([*super().copy(), *cast("list[TResponseInputItem]", other)])
+
+    def __radd__(self, other: list[TResponseInputItem]) -> InputList:
+        return self._related([*other, *super().copy()])
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Copy and pickle as the plain list it stands for."""
+        return list, ([*self],)
+
+
+def _after_a_look(name: str) -> Callable[..., Any]:
+    method = getattr(list, name)
+
+    @functools.wraps(method)
+    def looking(self: InputList, *args: Any, **named: Any) -> Any:
+        self._look()  # pyright: ignore[reportPrivateUsage]
+        return method(self, *args, **named)
+
+    return looking
+
+
+for _name in (
+    *("__getitem__", "__iter__", "__reversed__", "__mul__", "__rmul__", "__imul__", "pop", "sort"),
+    *("__contains__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "index", "count", "remove"),
+    "__repr__",
+):
+    setattr(InputList, _name, _after_a_look(_name))
+
+
 class History:
     """The items of one conversation, oldest first.
 
@@ -58,19 +164,25 @@ class History:
     def __init__(self, base: Iterable[TResponseInputItem] = ()) -> None:
         self._items: list[TResponseInputItem] = [HistoryItem(item) for item in base]
         self._base = len(self._items)
-        self._at: dict[tuple[Any, Any], int] = {}
+        self._at: dict[tuple[Any, Any], int] | None = None  # made when an item comes: a run of one turn needs none
         self._open: dict[Any, int] = {}
-        for index, item in enumerate(self._items):
-            key = identity(item)
-            if key is not None:
-                self._at[key] = index
+
+    @classmethod
+    def of(cls, own: InputList) -> History:
+        """Return the history that begins with a list which nobody else changes."""
+        found = cls()
+        found._items = own.held()
+        found._base = len(found._items)
+        return found
 
     def append(self, item: TResponseInputItem) -> None:
         """Append an item the run made. One that shares its id with an older one replaces it and moves to the end."""
+        if self._at is None:
+            self._at = {key: index for index, one in enumerate(self._items) if (key := identity(one)) is not None}
         key = identity(item)
         if key is not None:
             if key in self._at:
-                self._drop(self._at[key])
+                self._at = self._drop(self._at, self._at[key])
             self._at[key] = len(self._items)
         kind = item.get("type")
         if kind in NEEDS_OUTPUT:
@@ -84,13 +196,13 @@ class History:
         for item in items:
             self.append(item)
 
-    def _drop(self, index: int) -> None:
-        """Take the item at `index` out; rare, so the indexes behind it are simply counted anew."""
+    def _drop(self, places: dict[tuple[Any, Any], int], index: int) -> dict[tuple[Any, Any], int]:
+        """Take the item at `index` out; rare, so the indexes behind it are simply counted anew. Return `places`."""
         del self._items[index]
         if index < self._base:
             self._base -= 1
-        self._at = {key: at - (at > index) for key, at in self._at.items() if at != index}
         self._open = {call: at - (at > index) for call, at in self._open.items() if at != index}
+        return {key: at - (at > index) for key, at in places.items() if at != index}
 
     def as_input(self) -> list[TResponseInputItem]:
         """Return the items for a request, a list of its own.
@@ -114,5 +226,6 @@ class History:
         """Return a history of its own that shares the items."""
         twin = History()
         twin._items, twin._base = self._items.copy(), self._base
-        twin._at, twin._open = self._at.copy(), self._open.copy()
+        twin._at = None if self._at is None else self._at.copy()
+        twin._open = self._open.copy()
         return twin

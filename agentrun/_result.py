@@ -12,6 +12,7 @@ import anyio
 import attrs
 
 from agentrun._exceptions import AgentsException, UserError
+from agentrun._history import HistoryItem, InputList
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolApprovalItem
 from agentrun._state import LastAgent
 
@@ -118,11 +119,9 @@ class RunResultBase(abc.ABC):
         items: list[RunItem] = self.new_items
         if state.next_items is not None:
             items = state.next_items if mode == "normalized" else _without_moved(state, state.next_items, items)
-        found = ItemHelpers.input_to_new_input_list(self.input)
-        for item in items:
-            if not isinstance(item, ToolApprovalItem):
-                found.append(_own_input(state, item))
-        return found
+        return _input_list(
+            self.input, [_own_input(state, item) for item in items if not isinstance(item, ToolApprovalItem)]
+        )
 
     def release_agents(self, *, release_new_items: bool = True) -> None:
         """Hold agents weakly from here on, so that the result no longer keeps them alive.
@@ -190,6 +189,13 @@ def _without_moved(state: RunState[Any], seen: list[RunItem], items: list[RunIte
                 continue
         kept.append(item)
     return kept[::-1]
+
+
+def _input_list(given: str | list[TResponseInputItem], made: list[TResponseInputItem]) -> list[TResponseInputItem]:
+    """Return an input and the items made after it, for the caller to change."""
+    found = InputList.of(ItemHelpers.input_to_new_input_list(given) if isinstance(given, str) else given)
+    found.extend(map(HistoryItem, made))
+    return found
 
 
 def _own_input(state: RunState[Any], item: RunItem) -> TResponseInputItem:
@@ -268,8 +274,8 @@ class RunResult(RunResultBase):
     def to_input_list(self, *, mode: ToInputListMode = "preserve_all") -> list[TResponseInputItem]:
         """Return the conversation so far as input items; see `RunResultBase.to_input_list`."""
         if self._state is None and mode == "preserve_all":
-            own = ItemHelpers.input_to_new_input_list(self.input)
-            return own + [item.to_input_item() for item in self.new_items if not isinstance(item, ToolApprovalItem)]
+            made = [item.to_input_item() for item in self.new_items if not isinstance(item, ToolApprovalItem)]
+            return _input_list(self.input, made)
         return RunResultBase.to_input_list(self, mode=mode)
 
     def __str__(self) -> str:

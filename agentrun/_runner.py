@@ -364,9 +364,11 @@ def _check_input(given: Any) -> None:
         return
     if not isinstance(given, list):
         raise TypeError(f"input is {given!r}, expected a str, a list of input items or a RunState")
-    items: list[Any] = given  # pyright: ignore[reportUnknownVariableType]
+    items: list[Any] = given.held() if isinstance(given, InputList) else given  # pyright: ignore[reportUnknownVariableType]
+    if set(map(type, items)) <= INPUT_CLASSES:
+        return
     for index, item in enumerate(items):
-        if type(item) is not dict and not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
+        if not (isinstance(item, Mapping) or hasattr(item, "model_dump")):
             raise TypeError(
                 f"input[{index}] is {item!r}, expected an input item such as {{'role': 'user', 'content': 'hi'}}"
             )

@@ -10,7 +10,7 @@ import attrs
 
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import AgentsException, RunErrorDetails, UserError
-from agentrun._history import History
+from agentrun._history import History, InputList
 from agentrun._items import (
     HandoffOutputItem,
     InputItem,
@@ -19,7 +19,6 @@ from agentrun._items import (
     ToolApprovalItem,
     ToolCallItem,
     ToolCallOutputItem,
-    copy_json,
 )
 from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy
 
@@ -74,8 +73,9 @@ class RunState(Generic[TContext]):
     """What the run made, as its caller sees it."""
     next_items: list[RunItem] | None = attrs.field(init=False, default=None)
     """What the next model sees of it, once a handoff filter made the two differ; None while they are the same."""
-    history: History = attrs.field(init=False)
-    """The same as input items: original input and what the next model sees."""
+    _history: History = attrs.field(init=False)
+    _recorded: list[RunItem] = attrs.field(init=False, factory=list[Any])
+    """What is to be appended to the history when it is next asked for; after the last turn nobody asks."""
     raw_responses: list[ModelResponse] = attrs.field(init=False, factory=list[Any])
     input_guardrail_results: list[InputGuardrailResult] = attrs.field(init=False, factory=list[Any])
     output_guardrail_results: list[OutputGuardrailResult] = attrs.field(init=False, factory=list[Any])
@@ -108,15 +108,28 @@ class RunState(Generic[TContext]):
     def __attrs_post_init__(self) -> None:
         """Start at the starting agent with the input as the whole history."""
         self.current_agent = self.starting_agent
-        if not isinstance(self.original_input, str):
-            self.original_input = [copy_json(item) for item in self.original_input]
-        self.history = History(self.input_items())
+        if isinstance(self.original_input, str):
+            self._history = History(self.input_items())
+        else:
+            own = self.original_input = InputList.of(self.original_input)
+            self._history = History.of(own)
 
     def input_items(self) -> list[TResponseInputItem]:
         """Return the input of the run as a list of input items."""
         if isinstance(self.original_input, str):
             return ItemHelpers.input_to_new_input_list(self.original_input)
-        return list(self.original_input)
+        return self.original_input.copy()
+
+    @property
+    def history(self) -> History:
+        """The same as input items: original input and what the next model sees."""
+        recorded, self._recorded = self._recorded, []
+        self._history.extend(map(self.model_input, recorded))
+        return self._history
+
+    @history.setter
+    def history(self, history: History) -> None:
+        self._history, self._recorded = history, []
 
     def record(self, items: Iterable[RunItem]) -> None:
         """Add the items of a step, in order, for the caller and for the next model alike."""
@@ -126,7 +139,7 @@ class RunState(Generic[TContext]):
                 self.next_items.append(item)
             if isinstance(item, ToolApprovalItem):
                 continue
-            self.history.append(self.model_input(item))
+            self._recorded.append(item)
             if self.unsent is not None and isinstance(item, _MADE_HERE):
                 self.unsent.append(item.input_item())
 

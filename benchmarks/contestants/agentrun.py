@@ -89,7 +89,8 @@ class AgentRun(Contestant):
         async def run() -> None:
             history: list[Any] = []
             for _ in range(runs):
-                result = await Runner.run(agent, [*history, {"role": "user", "content": "more"}])
+                history.append({"role": "user", "content": "more"})
+                result = await Runner.run(agent, history)
                 history = result.to_input_list()
 
         return run
