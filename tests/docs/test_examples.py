@@ -178,5 +178,5 @@ def test_every_example_is_listed_and_tested() -> None:
     there = {path.stem for path in EXAMPLES.glob("*.py")}
     listed = (EXAMPLES.parent / "examples.md").read_text()
 
-    assert there == {*NAMED, "plain_trio", "stream_to_browser", "fastapi_route"}
+    assert there == {*NAMED, "plain_trio", "stream_to_browser", "fastapi_route", "scale_out"}
     assert all(f"(examples/{name}.py)" in listed for name in there)
