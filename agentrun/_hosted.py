@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from agentrun._responses import Response
+from agentrun._responses import Response, ResponseFunctionToolCall
 from agentrun._wire_value import Json, Record, WireValue, fresh
 
 
@@ -646,6 +646,20 @@ HostedOutputItem: TypeAlias = (
     | ResponseCustomToolCallOutputItem
 )
 """The output items of this module."""
+ToolCallItemTypes: TypeAlias = (
+    ResponseFunctionToolCall
+    | ResponseFileSearchToolCall
+    | ResponseFunctionWebSearch
+    | ResponseComputerToolCall
+    | ImageGenerationCall
+    | ResponseCodeInterpreterToolCall
+    | LocalShellCall
+    | ResponseFunctionShellToolCall
+    | ResponseApplyPatchToolCall
+    | McpCall
+    | ResponseCustomToolCall
+)
+"""What a `ToolCallItem` holds, told apart by `type`; a call of a type that this version does not know is a Record."""
 HostedStreamEvent: TypeAlias = (
     ResponseAudioDeltaEvent
     | ResponseAudioDoneEvent

@@ -15,6 +15,15 @@ from agentrun._usage import Usage
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
+    from agentrun._hosted import (  # pyright: ignore[reportUnusedImport]  # named in the bases below
+        McpApprovalRequest,
+        McpApprovalResponse,
+        McpListTools,
+        ResponseCompactionItem,
+        ResponseToolSearchCall,
+        ResponseToolSearchOutputItem,
+        ToolCallItemTypes,
+    )
     from agentrun._responses import TResponseInputItem, TResponseOutputItem
     from agentrun._tool_output import ToolOrigin
 
@@ -88,7 +97,7 @@ class MessageOutputItem(RunItemBase[ResponseOutputMessage]):
 
 
 @attrs.define(eq=False)
-class ToolCallItem(RunItemBase[Any]):
+class ToolCallItem(RunItemBase["ToolCallItemTypes"]):
     """A call the model made: of a function tool, or of a tool the provider runs itself.
 
     Source: results, "New items".
@@ -146,7 +155,7 @@ class HandoffCallItem(RunItemBase[ResponseFunctionToolCall]):
 
 
 @attrs.define(eq=False)
-class HandoffOutputItem(RunItemBase[Any]):
+class HandoffOutputItem(RunItemBase["TResponseInputItem"]):
     """A handoff that happened; `agent` is the one that handed over.
 
     Source: results, "New items".
@@ -251,54 +260,54 @@ class InputItem(RunItemBase[Any]):
 
 
 @attrs.define(eq=False)
-class HostedItem(RunItemBase[Any]):
+class HostedItem(RunItemBase[RawT]):
     """The base of the items that only tools run by the provider bring."""
 
 
 @attrs.define(eq=False)
-class ToolSearchCallItem(HostedItem):
+class ToolSearchCallItem(HostedItem["ResponseToolSearchCall"]):
     """The model searched among deferred tools."""
 
     type: Literal["tool_search_call_item"] = "tool_search_call_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False)
-class ToolSearchOutputItem(HostedItem):
+class ToolSearchOutputItem(HostedItem["ResponseToolSearchOutputItem"]):
     """What the model's search among deferred tools found."""
 
     type: Literal["tool_search_output_item"] = "tool_search_output_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False)
-class MCPListToolsItem(HostedItem):
+class MCPListToolsItem(HostedItem["McpListTools"]):
     """The tools of a hosted MCP server."""
 
     type: Literal["mcp_list_tools_item"] = "mcp_list_tools_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False)
-class MCPApprovalRequestItem(HostedItem):
+class MCPApprovalRequestItem(HostedItem["McpApprovalRequest"]):
     """A hosted MCP server asks whether it may run a tool."""
 
     type: Literal["mcp_approval_request_item"] = "mcp_approval_request_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False)
-class MCPApprovalResponseItem(HostedItem):
+class MCPApprovalResponseItem(HostedItem["McpApprovalResponse"]):
     """The answer to a hosted MCP server that asked."""
 
     type: Literal["mcp_approval_response_item"] = "mcp_approval_response_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False)
-class CompactionItem(HostedItem):
+class CompactionItem(HostedItem["ResponseCompactionItem"]):
     """The provider replaced older items by a compact form."""
 
     type: Literal["compaction_item"] = "compaction_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False)
-class UnknownItem(HostedItem):
+class UnknownItem(HostedItem[Any]):
     """An output item of a type that this version does not know; it goes back to the model as it came."""
 
     type: Literal["unknown_item"] = "unknown_item"  # type: ignore[misc]

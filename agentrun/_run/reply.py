@@ -162,11 +162,11 @@ def take_apart(
         if kind in _LOCAL_CALLS and not _declares(agent, kind):
             raise ModelBehaviorError(f"the model made a {kind}, but agent {agent.name!r} has no tool for it")
         cls = _ITEM_CLASSES.get(kind)
-        if cls is None:
-            cls = ToolCallItem if kind.endswith("_call") else UnknownItem
-            if cls is ToolCallItem:
-                plan.hosted_tools.append(kind)
-        plan.items.append(cls(agent=agent, raw_item=raw))
+        if cls is None and kind.endswith("_call"):
+            cls = ToolCallItem
+            plan.hosted_tools.append(kind)
+        make: type[Any] = cls or UnknownItem
+        plan.items.append(make(agent=agent, raw_item=raw))
     return plan
 
 
