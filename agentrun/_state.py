@@ -97,8 +97,12 @@ class RunState(Generic[TContext]):
     """Input added while the run was paused, for the next model call."""
     unsent: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
     """With a conversation kept by the provider: what it has not been sent yet; None before the first request."""
+    session_id: str | None = attrs.field(init=False, default=None)
+    """The session that keeps the conversation; None while none has the input."""
     input_stored: bool = attrs.field(init=False, default=False)
     """Whether the session has the input, so that a resumed run neither reads nor writes it again."""
+    stored_items: int = attrs.field(init=False, default=0)
+    """How many of `new_items`, from the first on, the session has."""
     unstored: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
     """What of the input the session does not have yet; None while no session was read."""
     reasoning_item_id_policy: ReasoningItemIdPolicy | None = attrs.field(init=False, default=None)
@@ -488,6 +492,8 @@ _SHARED = (
     "final_output",
     "is_finished",
     "input_stored",
+    "session_id",
+    "stored_items",
     "reasoning_item_id_policy",
 )
 

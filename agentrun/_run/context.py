@@ -69,8 +69,6 @@ class Turn:
     """Whether the items of the turn are in the state."""
     shown: list[RunItem] = attrs.field(factory=list[Any])
     """Outputs that were made, and shown, before the run was paused in this turn."""
-    session_items: list[RunItem] = attrs.field(factory=list[Any])
-    """What the turn recorded and no session has stored yet."""
 
 
 @attrs.define(eq=False)

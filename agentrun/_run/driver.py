@@ -67,7 +67,7 @@ async def drive(run: Run) -> Decision:
                 # dropped, unless it was paused: its approvals were given for one call each.
                 keeps = isinstance(exc, Exception) or run.state.pending is not None
                 if keeps and record_finished_calls(run):
-                    await sessions.write_turn(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
+                    await sessions.store(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
                 raise
 
 
@@ -168,7 +168,7 @@ async def _open_turn(run: Run) -> Event:
         run.error = MaxTurnsExceeded(f"Max turns ({state.max_turns}) exceeded")
         return Event.TURNS_USED_UP
     if _is_first_turn(run):
-        await sessions.write_input(run)
+        await sessions.store(run)
         blocking = [one for one in run.input_guardrails() if not one.run_in_parallel]
         if blocking:
             await check_blocking_input(run, blocking, state.original_input)
@@ -189,8 +189,7 @@ async def _admit_input(run: Run) -> None:
     run.state.pending_input = []
     items: list[RunItem] = [InputItem(run.agent, one) for one in added]
     run.state.record(items)
-    run.turn.session_items.extend(items)
-    await sessions.write_turn(run)
+    await sessions.store(run)
 
 
 async def _ask_model(run: Run) -> Event:
@@ -366,7 +365,7 @@ async def _check_output(run: Run) -> Event:
         raise
     record_turn(run)
     state.is_finished = True
-    await sessions.write_turn(run)
+    await sessions.store(run)
     state.final_output = run.output  # an output that the session could not take is none
     return Event.ACCEPTED
 
@@ -374,7 +373,7 @@ async def _check_output(run: Run) -> Event:
 async def _keep_turn(run: Run) -> None:
     """Record the turn in flight and store it."""
     record_turn(run)
-    await sessions.write_turn(run)
+    await sessions.store(run)
 
 
 async def _finish_turn(run: Run, decision: Decision) -> None:

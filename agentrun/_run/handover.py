@@ -52,7 +52,7 @@ async def hand_over(run: Run) -> Event:
     await run.announce.handoff(state.context, source, target)
     turn.extra_items.append(output)
     await _record(run, first.handoff)
-    await sessions.write_turn(run)
+    await sessions.store(run)
     await run.sink.item(output)
     state.current_agent = target
     state.agent_started = False
@@ -140,4 +140,3 @@ def _apply(run: Run, filtered: HandoffInputData) -> None:
     state.note_tools(turn.agent, plan.tool_names())
     turn.recorded = True
     state.turn_open = False
-    turn.session_items = kept

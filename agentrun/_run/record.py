@@ -21,13 +21,13 @@ def record_turn(run: Run) -> None:
     turn.recorded = True
     state.turn_open = False
     if plan is None:
-        _record(run, turn.extra_items)
+        state.record(turn.extra_items)
         return
     if state.pending is None:
         state.raw_responses.append(plan.response)
-        _record(run, plan.items)
+        state.record(plan.items)
     _record_outputs(run)
-    _record(run, turn.extra_items)
+    state.record(turn.extra_items)
     record_results(run)
     _record_pending(run)
     if plan.has_work:
@@ -50,20 +50,15 @@ def record_finished_calls(run: Run) -> bool:
     state.turn_open = False
     if state.pending is None:
         state.raw_responses.append(turn.plan.response)
-        _record(run, [outcome.call.item for outcome in done])
+        state.record([outcome.call.item for outcome in done])
     _record_outputs(run)
     record_results(run)
     return True
 
 
-def _record(run: Run, items: list[RunItem]) -> None:
-    run.state.record(items)
-    run.turn.session_items.extend(items)
-
-
 def _record_outputs(run: Run) -> None:
     outputs = new_outputs(run)
-    _record(run, outputs)
+    run.state.record(outputs)
     settle_pending(run, outputs)
 
 

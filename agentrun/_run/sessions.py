@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.lowlevel
 
-from agentrun._exceptions import RunTimeoutError, SessionBusy, UserError
+from agentrun._exceptions import RunTimeoutError, UserError
 from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF, History
 from agentrun._items import ItemHelpers, ToolApprovalItem, copy_json
+from agentrun._run.holding import hold
 from agentrun._settings import SessionSettings
 from agentrun.memory.session import lock_key
 
@@ -29,18 +29,6 @@ if TYPE_CHECKING:
     from agentrun.memory.session import Session
 
 log = logging.getLogger("agentrun")
-
-_locks: anyio.lowlevel.RunVar[dict[Hashable, _SessionLock]] = anyio.lowlevel.RunVar("agentrun_session_locks")
-_held_here: ContextVar[frozenset[Hashable]] = ContextVar("agentrun_sessions_held", default=frozenset())
-
-
-class _SessionLock:
-    """The queue of the runs on one session; first come, first served."""
-
-    def __init__(self) -> None:
-        self.lock = anyio.Lock()
-        self.users = 0
-
 
 _NOTHING: nullcontext[None] = nullcontext()
 
@@ -52,40 +40,33 @@ def held(run: Run) -> AbstractAsyncContextManager[None]:
     the session goes on with it: it would wait for itself.
 
     Raises:
-        SessionBusy: another run holds it, and `RunConfig.session_busy` is "reject".
+        UserError: a run that is resumed belongs to another session.
+        SessionBusy: another run holds the session, and `RunConfig.session_busy` is "reject"; or that run waits, itself
+            or over others, for a session that this one holds.
 
     On cancel a run that waits leaves the queue, and has not touched the session.
     """
     session = run.spec.session
+    _check_belongs(run, session)
     if session is None:
         return _NOTHING
-    key = lock_key(session)
-    return _NOTHING if key in _held_here.get() else _queued(run, key)
+    return hold(lock_key(session), str(_id_of(session)), may_wait=run.spec.config.session_busy != "reject")
 
 
-@asynccontextmanager
-async def _queued(run: Run, key: Hashable) -> AsyncGenerator[None, None]:
-    nothing: dict[Hashable, _SessionLock] = {}
-    locks = _locks.get(nothing)
-    _locks.set(locks)
-    entry = locks.setdefault(key, _SessionLock())
-    if entry.users and run.spec.config.session_busy == "reject":
-        raise SessionBusy(
-            f"session {getattr(run.spec.session, 'session_id', '')!r} is held by another run; wait for it, "
-            "or set session_busy='wait'"
+def _check_belongs(run: Run, session: Session | None) -> None:
+    """Refuse to go on in a session that does not have what came before, and tell of a run that loses its session."""
+    began_in = run.state.session_id
+    if began_in is None:
+        return
+    if session is None:
+        log.warning("a run that is kept in session %r goes on without it; what it does now is not stored", began_in)
+        return
+    now = _id_of(session)
+    if now is not None and now != began_in:
+        raise UserError(
+            f"this run is kept in session {began_in!r} and cannot go on in session {now!r}, which does not have what "
+            "came before; pass the session it began with, or none"
         )
-    entry.users += 1
-    try:
-        async with entry.lock:
-            token = _held_here.set(_held_here.get() | {key})
-            try:
-                yield
-            finally:
-                _held_here.reset(token)
-    finally:
-        entry.users -= 1
-        if not entry.users:
-            del locks[key]
 
 
 async def read(run: Run) -> None:
@@ -98,7 +79,7 @@ async def read(run: Run) -> None:
     Source: sessions, "How sessions work".
     """
     session, state = run.spec.session, run.state
-    if session is None or state.input_stored or state.unstored is not None:
+    if session is None or state.input_stored or state.unstored is not None or state.current_turn:
         return
     own: Any = getattr(session, "session_settings", None)
     settings = (own if isinstance(own, SessionSettings) else SessionSettings()).resolve(
@@ -161,39 +142,50 @@ def _without_orphans(items: list[TResponseInputItem], new: list[TResponseInputIt
     return [item for item in items if id(item) in mine or has_partner(item)]
 
 
-async def write_input(run: Run) -> None:
-    """Store the run's input, once.
+async def store(run: Run) -> None:
+    """Store what of the run its session does not have yet: the input, and the turns since.
 
-    Source: sessions, "How sessions work".
-    """
-    if run.state.input_stored:
-        return
-    unstored, run.state.unstored = run.state.unstored, None
-    run.state.input_stored = True
-    if run.spec.session is not None:
-        await _write(run, unstored if unstored is not None else run.state.input_items())
-
-
-async def write_turn(run: Run) -> None:
-    """Store what the turn has recorded and no write has stored yet.
-
-    Source: sessions, "How sessions work".
-    """
-    items, run.turn.session_items = run.turn.session_items, []
-    if run.spec.session is not None:
-        await _write(run, [item.to_input_item() for item in items if not isinstance(item, ToolApprovalItem)])
-
-
-async def _write(run: Run, items: Iterable[TResponseInputItem]) -> None:
-    """Append `items` in one write that goes on when the run is cancelled, up to a deadline.
+    That is the input when the first turn begins and a turn when it is over; also what a run did before it was given a
+    session, and what a write did not store that failed.
 
     Raises:
         RunTimeoutError: the write took longer than `Timeouts.save`; whether it was stored, the session knows.
-        Exception: whatever the session raises.
+        Exception: whatever the session raises; nothing is stored then, and the state knows.
+
+    Source: sessions, "How sessions work".
     """
-    session = cast("Session", run.spec.session)
+    session, state = run.spec.session, run.state
+    if session is None:
+        return
+    made = len(state.new_items)
+    missing = state.new_items[state.stored_items :]
+    items = [item.to_input_item() for item in missing if not isinstance(item, ToolApprovalItem)]
+    if not state.input_stored:
+        items = [*(state.unstored if state.unstored is not None else state.input_items()), *items]
+
+    def note() -> None:
+        state.session_id, state.input_stored, state.unstored, state.stored_items = _id_of(session), True, None, made
+
+    await _write(run, session, items, note)
+
+
+def _id_of(session: Session) -> str | None:
+    found: object = getattr(session, "session_id", None)
+    return found if isinstance(found, str) else None
+
+
+async def _write(
+    run: Run, session: Session, items: Iterable[TResponseInputItem], note_stored: Callable[[], None]
+) -> None:
+    """Append `items` in one write that goes on when the run is cancelled, up to a deadline.
+
+    Raises:
+        RunTimeoutError: as `store`.
+        Exception: as `store`.
+    """
     whole = [_storable(item) for item in items]
     if not whole:
+        note_stored()
         return
     limit = run.spec.config.timeouts.save
     add_items = _with_wrapper(run, session.add_items)
@@ -209,6 +201,8 @@ async def _write(run: Run, items: Iterable[TResponseInputItem]) -> None:
                 await add_items(whole)
             except Exception as exc:  # noqa: BLE001 - raised below, without a group round it
                 failure = exc
+                return
+        note_stored()  # also past the deadline: what may be stored is not stored again
 
     # A task of its own: asyncio's Task.cancel() goes through every shield, but not into another task.
     async with anyio.create_task_group() as nursery:  # noqa: ASYNC112 - see above

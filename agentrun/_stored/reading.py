@@ -208,6 +208,8 @@ class _Reader:
         unstored = at.find("unstored")
         state.unstored = None if unstored is None else [_input_item(one) for one in unstored.each()]
         state.input_stored = at.get("input_stored").flag()
+        state.session_id = _text_of(at, "session_id")
+        state.stored_items = _stored_items(at, state)
         state.is_finished = at.get("is_finished").flag()
         policy = at.find("reasoning_item_id_policy")
         if policy is not None:
@@ -330,6 +332,16 @@ def _check_calls(at: At, state: RunState[Any]) -> None:
                 f"with the id {call_id!r}"
             )
         seen.add(key)
+
+
+def _stored_items(at: At, state: RunState[Any]) -> int:
+    """Return how many items the session has; a state without the number was written when it had all of them."""
+    found = at.find("stored_items")
+    if found is None:
+        return len(state.new_items) if state.input_stored else 0
+    if found.whole() > len(state.new_items):
+        raise found.refuse(f"at most {len(state.new_items)}, the number of items")
+    return found.whole()
 
 
 def _input_item(at: At) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def state_to_json(
         "unsent": None if state.unsent is None else [to_input(item) for item in state.unsent],
         "unstored": None if state.unstored is None else [to_input(item) for item in state.unstored],
         "input_stored": state.input_stored,
+        "session_id": state.session_id,
+        "stored_items": state.stored_items,
         "is_finished": state.is_finished,
         "reasoning_item_id_policy": state.reasoning_item_id_policy,
         "warnings": list(state.warnings),
