@@ -13,6 +13,7 @@ import attrs
 
 from agentrun._agent_base import AgentBase, MCPConfig, check_is, check_list_of, refuse
 from agentrun._context import RunContextWrapper, TContext
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import UserError
 from agentrun._fields import check_takes
 from agentrun._guardrail import InputGuardrail, OutputGuardrail
@@ -20,6 +21,7 @@ from agentrun._handoff import Handoff, handoff
 from agentrun._hooks import AgentHooks, RunHooks
 from agentrun._settings import MaybeAwaitable, ModelSettings, from_plain
 from agentrun._tool_failure import default_tool_error_function
+from agentrun.models._defaults import settings_for
 
 if TYPE_CHECKING:
     from agentrun._agent_tool import AgentToolStreamEvent, StructuredToolInputBuilder
@@ -58,7 +60,7 @@ class Prompt(TypedDict):
 
 
 @attrs.define(eq=False)
-class GenerateDynamicPromptData:
+class GenerateDynamicPromptData(Dataclass):
     """What a prompt function is told.
 
     Source: prompts, `GenerateDynamicPromptData`.
@@ -125,7 +127,7 @@ def _check_output_type(agent: Any, attribute: attrs.Attribute[Any], value: Any) 
         raise refuse(agent, attribute.name, value, "a type, an AgentOutputSchema or None", remedy)
     # A type without a schema is told here. A name in it that is defined further down is looked up at the first run.
     with contextlib.suppress(NameError):
-        agent.compiled_output()
+        cast("Agent[Any]", agent)._compiled(value)
 
 
 def _check_hooks(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -162,7 +164,8 @@ def _check_tool_use_behavior(agent: Any, attribute: attrs.Attribute[Any], value:
 
 
 def _settings(value: Any, agent: Any) -> ModelSettings:
-    return from_plain(ModelSettings, value, f"agent {getattr(agent, 'name', None)!r}: model_settings")
+    given = from_plain(ModelSettings, value, f"agent {getattr(agent, 'name', None)!r}: model_settings")
+    return settings_for(agent.model) if agent.model is not None and given == settings_for() else given
 
 
 def _new_input_guardrails() -> list[InputGuardrail[Any]]:
@@ -203,10 +206,13 @@ class Agent(AgentBase[TContext]):
     model: str | Model | None = attrs.field(default=None, validator=_check_model)
     """The model or its name; None is the provider's default."""
     model_settings: ModelSettings = attrs.field(
-        factory=ModelSettings,
+        factory=settings_for,
         converter=attrs.Converter(_settings, takes_self=True),  # type: ignore[misc] # unknown to mypy's attrs plugin
     )
-    """What to ask of the model; a dict of `ModelSettings` fields does as well."""
+    """What to ask of the model; a dict of `ModelSettings` fields does as well.
+
+    Left out, it is what suits the model, see `get_default_model_settings`.
+    """
     input_guardrails: list[InputGuardrail[TContext]] = attrs.field(
         factory=_new_input_guardrails, validator=check_list_of(_check_guardrail(InputGuardrail, "@input_guardrail"))
     )
@@ -230,8 +236,17 @@ class Agent(AgentBase[TContext]):
     _declared: tuple[_Declared, list[Handoff[Any, Any]]] | None = attrs.field(default=None, init=False)
     _schema: tuple[Any, AgentOutputSchemaBase] | None = attrs.field(default=None, init=False)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> None:
+            # A subclass that is a dataclass has an __init__ of its own, which leaves these slots empty.
+            if name not in ("_instructed_by", "_declared", "_schema"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
     def clone(self, **kwargs: Any) -> Self:
         """Return a copy with the fields in `kwargs` replaced; lists that are not replaced are shared with the original.
+
+        Settings that nobody chose follow a new `model`.
 
         Raises:
             TypeError: an agent has no such field, or the field cannot have such a value.
@@ -252,6 +267,8 @@ class Agent(AgentBase[TContext]):
             object.__setattr__(copied, name, value)
         for name, value in kwargs.items():
             setattr(copied, name, value)
+        if "model" in kwargs and "model_settings" not in kwargs and self.model_settings == settings_for(self.model):
+            copied.model_settings = settings_for(copied.model)
         return copied
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
@@ -334,8 +351,9 @@ class Agent(AgentBase[TContext]):
             NameError: the type names one that is not defined.
         """
         output_type = self.output_type
-        if output_type is None or output_type is str:
-            return None
+        return None if output_type is None or output_type is str else self._compiled(output_type)
+
+    def _compiled(self, output_type: Any) -> AgentOutputSchemaBase:
         if self._schema is None or self._schema[0] is not output_type:
             try:
                 self._schema = (output_type, _compile_output(output_type))

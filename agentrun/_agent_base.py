@@ -12,6 +12,7 @@ import attrs
 from typing_extensions import TypeIs
 
 from agentrun._context import TContext
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import UserError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _ServerSupport(Protocol):
 
 
 @attrs.define(eq=False, repr=False)
-class AgentBase(Generic[TContext]):
+class AgentBase(Dataclass, Generic[TContext]):
     """What every kind of agent has: a name, and tools.
 
     Source: agents, `AgentBase`.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from agentrun._dataclass import Dataclass
+
 if TYPE_CHECKING:
     from agentrun._result import RunResult, RunResultStreaming
 
@@ -13,7 +15,7 @@ __all__ = ["AgentToolInvocation", "AgentToolPause"]
 
 
 @attrs.frozen
-class AgentToolInvocation:
+class AgentToolInvocation(Dataclass):
     """The call of an agent tool that a nested run works for.
 
     Source: results, `agent_tool_invocation`.

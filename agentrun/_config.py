@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
+from agentrun._dataclass import Dataclass
 from agentrun._fields import flag, function, list_of, mapping, one_of, required_text, text
 from agentrun._settings import (
     MaybeAwaitable,
@@ -40,7 +41,7 @@ ToolNameCollisionPolicy = Literal["warn", "error"]
 
 
 @attrs.define
-class ModelInputData:
+class ModelInputData(Dataclass):
     """What is about to be sent to a model.
 
     Source: running agents, `call_model_input_filter`.
@@ -52,7 +53,7 @@ class ModelInputData:
 
 
 @attrs.define
-class CallModelData(Generic[TContext]):
+class CallModelData(Dataclass, Generic[TContext]):
     """What a `call_model_input_filter` is told.
 
     Source: running agents, `call_model_input_filter`.
@@ -72,7 +73,7 @@ SessionInputCallback: TypeAlias = (
 
 
 @attrs.define
-class OutputGuardrailBlockedMessageArgs(Generic[TContext]):
+class OutputGuardrailBlockedMessageArgs(Dataclass, Generic[TContext]):
     """What an `output_guardrail_blocked_message` formatter is told."""
 
     default_message: str
@@ -163,7 +164,7 @@ def _event_buffer(instance: object, attribute: attrs.Attribute[Any], value: Any)
 
 
 @attrs.define
-class RunConfig:
+class RunConfig(Dataclass):
     """Everything about a run that does not belong to one agent.
 
     Raises:
@@ -262,7 +263,7 @@ def _default_config() -> RunConfig:
 
 
 @attrs.define
-class RunErrorData:
+class RunErrorData(Dataclass):
     """What an error handler is told of the run.
 
     Source: running agents, "Error handlers".
@@ -279,7 +280,7 @@ class RunErrorData:
 
 
 @attrs.define
-class RunErrorHandlerInput(Generic[TContext]):
+class RunErrorHandlerInput(Dataclass, Generic[TContext]):
     """What an error handler gets.
 
     Source: running agents, "Error handlers".
@@ -291,7 +292,7 @@ class RunErrorHandlerInput(Generic[TContext]):
 
 
 @attrs.define
-class RunErrorHandlerResult:
+class RunErrorHandlerResult(Dataclass):
     """The output a handler supplies instead of the error.
 
     Source: running agents, "Error handlers".

@@ -9,6 +9,7 @@ import attrs
 from typing_extensions import TypeVar
 
 from agentrun._approvals import Approvals
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import ToolCancelledError
 from agentrun._usage import Usage
 
@@ -27,7 +28,7 @@ TContext = TypeVar("TContext", default=Any)
 
 
 @attrs.define(eq=False)
-class RunContextWrapper(Generic[TContext]):
+class RunContextWrapper(Dataclass, Generic[TContext]):
     """The caller's context object together with what the run knows of itself.
 
     One per run; the same `context` object is seen by every tool, hook, guardrail and instruction function of the run,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from agentrun._dataclass import Dataclass
+
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._items import RunItem
@@ -27,7 +29,7 @@ RunItemEventName = Literal[
 
 
 @attrs.define
-class RawResponsesStreamEvent:
+class RawResponsesStreamEvent(Dataclass):
     """One event of the model's own stream, as it came.
 
     Source: streaming, "Raw response events".
@@ -39,7 +41,7 @@ class RawResponsesStreamEvent:
 
 
 @attrs.define
-class RunItemStreamEvent:
+class RunItemStreamEvent(Dataclass):
     """One item of the run is there as a whole: a message, a call, an output, a handoff.
 
     Source: streaming, "Run item events".
@@ -51,7 +53,7 @@ class RunItemStreamEvent:
 
 
 @attrs.define
-class AgentUpdatedStreamEvent:
+class AgentUpdatedStreamEvent(Dataclass):
     """Another agent works from here on; always the first event of a stream.
 
     Source: streaming, "Agent events".

@@ -33,6 +33,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from agentrun._dataclass import Dataclass
+
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._context import RunContextWrapper
@@ -54,7 +56,7 @@ ModelLimitName = Literal["connect", "first_event", "idle", "total"]
 
 
 @attrs.define(eq=False)
-class RunErrorDetails:
+class RunErrorDetails(Dataclass):
     """What a run had done when it failed.
 
     The items of finished turns, and of the failing turn every call that already has its output.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overl
 
 import attrs
 
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import UserError
 from agentrun._fields import Check, check_takes
 from agentrun._strict import ensure_strict_json_schema
@@ -54,7 +55,7 @@ ToolFunction: TypeAlias = Callable[..., Any]
 
 
 @attrs.define
-class FunctionToolCustomDataContext:
+class FunctionToolCustomDataContext(Dataclass):
     """What a `custom_data_extractor` is told.
 
     Source: tools, "Custom data".
@@ -175,7 +176,7 @@ def _named(instance: object) -> str:
 
 
 @attrs.define(eq=False, repr=False)
-class FunctionTool:
+class FunctionTool(Dataclass):
     """A tool this process runs.
 
     Most are made by `function_tool`. One built by hand has no failure function: what its `on_invoke_tool` raises ends
@@ -250,7 +251,8 @@ class FunctionTool:
     """The agent it runs, which a stored state finds by this."""
     on_failure: OnFailure = attrs.field(default=None, kw_only=True, validator=_optional_function("context", "error"))
     """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
-    _function: ToolFunction | None = attrs.field(default=None, kw_only=True, alias="function")
+    function: ToolFunction | None = attrs.field(default=None, kw_only=True, repr=False)
+    """The function that `function_tool` decorated; None for a tool built by hand."""
     keeps_arguments: Callable[[Mapping[str, Any]], bool] | None = attrs.field(default=None, kw_only=True, repr=False)
     """Whether the body gets just the parsed arguments it is asked about; a `needs_approval` function is asked about no
     others. None for tools that read their JSON text themselves."""
@@ -283,9 +285,9 @@ class FunctionTool:
         Raises:
             AttributeError: the tool was built by hand.
         """
-        if self._function is None:
+        if self.function is None:
             raise AttributeError(f"tool {self.name!r} was not made from a function, so it has no __wrapped__")
-        return self._function
+        return self.function
 
     def to_wire(self) -> dict[str, Any]:
         """Return the tool as a member of a request's `tools`; the schemas in it are its own, so do not change them."""

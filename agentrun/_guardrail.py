@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, T
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext, ToolContext
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import UserError
 from agentrun._fields import check_takes, flag, text
 from agentrun._settings import MaybeAwaitable
@@ -48,7 +49,7 @@ _V = TypeVar("_V")
 
 
 @attrs.define
-class GuardrailFunctionOutput:
+class GuardrailFunctionOutput(Dataclass):
     """What an input or output guardrail found.
 
     Source: guardrails, `GuardrailFunctionOutput`.
@@ -61,7 +62,7 @@ class GuardrailFunctionOutput:
 
 
 @attrs.define(eq=False)
-class InputGuardrailResult:
+class InputGuardrailResult(Dataclass):
     """The verdict of one input guardrail.
 
     Source: guardrails, `InputGuardrailResult`.
@@ -72,7 +73,7 @@ class InputGuardrailResult:
 
 
 @attrs.define(eq=False)
-class OutputGuardrailResult:
+class OutputGuardrailResult(Dataclass):
     """The verdict of one output guardrail.
 
     Source: guardrails, `OutputGuardrailResult`.
@@ -122,7 +123,7 @@ def _allow() -> AllowBehavior:
 
 
 @attrs.define
-class ToolGuardrailFunctionOutput:
+class ToolGuardrailFunctionOutput(Dataclass):
     """What a tool guardrail found, and what is to happen; best made with `allow`, `reject_content`, `raise_exception`.
 
     Source: guardrails, "Tool guardrails".
@@ -150,7 +151,7 @@ class ToolGuardrailFunctionOutput:
 
 
 @attrs.define(eq=False)
-class ToolInputGuardrailData:
+class ToolInputGuardrailData(Dataclass):
     """What a tool input guardrail is told.
 
     Source: guardrails, "Tool guardrails".
@@ -174,7 +175,7 @@ class ToolOutputGuardrailData(ToolInputGuardrailData):
 
 
 @attrs.define(eq=False)
-class ToolInputGuardrailResult:
+class ToolInputGuardrailResult(Dataclass):
     """The verdict of one tool input guardrail."""
 
     guardrail: ToolInputGuardrail[Any]
@@ -182,7 +183,7 @@ class ToolInputGuardrailResult:
 
 
 @attrs.define(eq=False)
-class ToolOutputGuardrailResult:
+class ToolOutputGuardrailResult(Dataclass):
     """The verdict of one tool output guardrail."""
 
     guardrail: ToolOutputGuardrail[Any]
@@ -222,7 +223,7 @@ async def _verdict(kind: str, name: str, result: Any, expected: type[_V]) -> _V:
 
 
 @attrs.define(eq=False)
-class InputGuardrail(Generic[TContext]):
+class InputGuardrail(Dataclass, Generic[TContext]):
     """Looks at a run's input, beside the model or before it.
 
     Source: guardrails, `InputGuardrail`.
@@ -261,7 +262,7 @@ class InputGuardrail(Generic[TContext]):
 
 
 @attrs.define(eq=False)
-class OutputGuardrail(Generic[TContext]):
+class OutputGuardrail(Dataclass, Generic[TContext]):
     """Looks at a run's final output before the caller gets it.
 
     Source: guardrails, `OutputGuardrail`.
@@ -300,7 +301,7 @@ class OutputGuardrail(Generic[TContext]):
 
 
 @attrs.define(eq=False)
-class ToolInputGuardrail(Generic[TContext]):
+class ToolInputGuardrail(Dataclass, Generic[TContext]):
     """Looks at one call of a function tool before the tool runs.
 
     Source: guardrails, "Tool guardrails".
@@ -329,7 +330,7 @@ class ToolInputGuardrail(Generic[TContext]):
 
 
 @attrs.define(eq=False)
-class ToolOutputGuardrail(Generic[TContext]):
+class ToolOutputGuardrail(Dataclass, Generic[TContext]):
     """Looks at the output of one call of a function tool before the model gets it.
 
     Source: guardrails, "Tool guardrails".

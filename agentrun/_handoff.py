@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from agentrun._agent_base import AgentBase
 from agentrun._context import RunContextWrapper, TContext
+from agentrun._dataclass import Dataclass
 from agentrun._enabled import Enabled, each_enabled
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._fields import check_takes, function, required_text
@@ -50,7 +51,7 @@ def function_name(name: str) -> str:
 
 
 @attrs.define(eq=False)
-class HandoffInputData:
+class HandoffInputData(Dataclass):
     """The conversation at a handoff, as an input filter gets it and returns it.
 
     Source: handoffs, "Input filters".
@@ -86,7 +87,7 @@ def _enabled(instance: object, attribute: attrs.Attribute[Any], value: Any) -> N
 
 
 @attrs.define(eq=False)
-class Handoff(Generic[TContext, TAgent]):
+class Handoff(Dataclass, Generic[TContext, TAgent]):
     """A handoff as a model sees it; usually made with `handoff()`.
 
     Raises:

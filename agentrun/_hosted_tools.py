@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, Required,
 
 import attrs
 
+from agentrun._dataclass import Dataclass
+
 if TYPE_CHECKING:
     from agentrun._context import RunContextWrapper
     from agentrun._hosted import McpApprovalRequest
@@ -41,7 +43,7 @@ class WebSearchToolImageSettings(TypedDict, total=False):
 
 
 @attrs.define(eq=False)
-class WebSearchTool:
+class WebSearchTool(Dataclass):
     """Lets the model search the web.
 
     Source: tools, "Hosted tools".
@@ -78,7 +80,7 @@ class WebSearchTool:
 
 
 @attrs.define(eq=False)
-class FileSearchTool:
+class FileSearchTool(Dataclass):
     """Lets the model search the provider's vector stores.
 
     Source: tools, "Hosted tools".
@@ -114,7 +116,7 @@ class FileSearchTool:
 
 
 @attrs.define(eq=False)
-class CodeInterpreterTool:
+class CodeInterpreterTool(Dataclass):
     """Lets the model run code in a container of the provider.
 
     Source: tools, "Hosted tools".
@@ -156,7 +158,7 @@ class ImageGenerationToolConfig(TypedDict, total=False):
 
 
 @attrs.define(eq=False)
-class ImageGenerationTool:
+class ImageGenerationTool(Dataclass):
     """Lets the model make images.
 
     Source: tools, "Hosted tools".
@@ -173,7 +175,7 @@ class ImageGenerationTool:
 
 
 @attrs.define(eq=False)
-class MCPToolApprovalRequest:
+class MCPToolApprovalRequest(Dataclass):
     """A question of the provider: may this tool of a hosted MCP server run.
 
     Source: MCP, "Hosted MCP tools".
@@ -200,7 +202,7 @@ MCPToolApprovalFunction: TypeAlias = "Callable[[MCPToolApprovalRequest], MaybeAw
 
 
 @attrs.define(eq=False)
-class HostedMCPTool:
+class HostedMCPTool(Dataclass):
     """Lets the model use an MCP server that the provider talks to.
 
     Source: MCP, "Hosted MCP tools".
@@ -221,7 +223,7 @@ class HostedMCPTool:
 
 
 @attrs.define(eq=False)
-class ToolSearchTool:
+class ToolSearchTool(Dataclass):
     """Lets the model look for tools that are loaded only when found: those with `defer_loading=True`.
 
     Source: tools, "Tool search".
@@ -245,7 +247,7 @@ class ToolSearchTool:
 
 
 @attrs.define(eq=False)
-class ProgrammaticToolCallingTool:
+class ProgrammaticToolCallingTool(Dataclass):
     """Lets the model call tools from programs that the provider runs; see `allowed_callers`.
 
     Source: tools, "Programmatic tool calling".

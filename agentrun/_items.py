@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 import attrs
 
 from agentrun._codec import as_dict
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import AgentsException
 from agentrun._responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
 from agentrun._usage import Usage
@@ -43,7 +44,7 @@ def to_input(raw_item: Any) -> TResponseInputItem:
 
 
 @attrs.define(eq=False, weakref_slot=True)
-class RunItemBase(Generic[RawT]):
+class RunItemBase(Dataclass, Generic[RawT]):
     """What every item has: the agent it belongs to, and the item as the wire knows it."""
 
     _agent: Agent[Any] | None = attrs.field(alias="agent", repr=False)
@@ -340,7 +341,7 @@ def _new_id(prefix: str) -> str:
 
 
 @attrs.define
-class ModelResponse:
+class ModelResponse(Dataclass):
     """One whole reply of a model.
 
     Source: models interface, `ModelResponse`.

@@ -7,13 +7,14 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
 
 ReplaySafety = Literal["safe", "unsafe"]
 
 
 @attrs.define
-class ModelRetryNormalizedError:
+class ModelRetryNormalizedError(Dataclass):
     """A failed model call in terms that do not depend on the provider.
 
     Source: models, "Retries".
@@ -31,7 +32,7 @@ class ModelRetryNormalizedError:
 
 
 @attrs.define
-class ModelRetryAdviceRequest:
+class ModelRetryAdviceRequest(Dataclass):
     """What a model is told when it is asked for advice."""
 
     error: Exception
@@ -43,7 +44,7 @@ class ModelRetryAdviceRequest:
 
 
 @attrs.define
-class ModelRetryAdvice:
+class ModelRetryAdvice(Dataclass):
     """What a model says of one of its failures.
 
     Source: models, "Retries".
@@ -61,7 +62,7 @@ class ModelRetryAdvice:
 
 
 @attrs.define
-class RetryDecision:
+class RetryDecision(Dataclass):
     """A policy's answer.
 
     Source: models, "Retries".
@@ -76,7 +77,7 @@ class RetryDecision:
 
 
 @attrs.define
-class RetryPolicyContext:
+class RetryPolicyContext(Dataclass):
     """What a policy is told.
 
     Source: models, "Retries".

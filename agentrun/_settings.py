@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import attrs
 
+from agentrun._dataclass import Dataclass
 from agentrun._fields import (
     flag,
     function,
@@ -35,7 +36,7 @@ ReasoningItemIdPolicy = Literal["preserve", "omit"]
 
 
 @attrs.define
-class MCPToolChoice:
+class MCPToolChoice(Dataclass):
     """A `tool_choice` that forces one tool of a hosted MCP server; Responses API only.
 
     Raises:
@@ -82,7 +83,7 @@ def positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: A
 
 
 @attrs.define
-class Reasoning:
+class Reasoning(Dataclass):
     """How a reasoning model should think; goes to the provider as it is."""
 
     effort: str | None = None
@@ -92,7 +93,7 @@ class Reasoning:
 
 
 @attrs.define
-class ModelRetryBackoffSettings:
+class ModelRetryBackoffSettings(Dataclass):
     """How long to wait between attempts, in seconds; a field left None means its documented default.
 
     Source: models, "Retries".
@@ -117,7 +118,7 @@ def _backoff(value: Any) -> ModelRetryBackoffSettings | None:
 
 
 @attrs.define
-class ModelRetrySettings:
+class ModelRetrySettings(Dataclass):
     """When a failed model call is tried again. Without a policy a call is retried only where that is surely safe.
 
     Source: models, "Retries".
@@ -198,7 +199,7 @@ def _header_names(headers: Mapping[str, Any] | None) -> str:
 
 
 @attrs.define
-class ModelSettings:
+class ModelSettings(Dataclass):
     """What to ask of a model beside the conversation; a field left None leaves the provider's default.
 
     Raises:
@@ -278,7 +279,7 @@ class ModelSettings:
 
 
 @attrs.define(kw_only=True)
-class Timeouts:
+class Timeouts(Dataclass):
     """The deadlines of a run, in seconds; None means no deadline of ours.
 
     Each is a deadline on the cancel scope of its level, so it reaches everything below. A caller's own
@@ -330,7 +331,7 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any)
 
 
 @attrs.define
-class ToolExecutionConfig:
+class ToolExecutionConfig(Dataclass):
     """How the function calls of one reply are run.
 
     Source: running agents, "Tool execution".
@@ -343,7 +344,7 @@ class ToolExecutionConfig:
 
 
 @attrs.define
-class SessionSettings:
+class SessionSettings(Dataclass):
     """How much of a session a run reads.
 
     Source: sessions, "Session settings".

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
+from agentrun._dataclass import Dataclass
 from agentrun._function_tool import (
     FunctionTool,
     FunctionToolCustomDataContext,
@@ -128,7 +129,7 @@ Tool: TypeAlias = FunctionTool | HostedTool
 
 
 @attrs.define(eq=False)
-class FunctionToolResult:
+class FunctionToolResult(Dataclass):
     """What one function call of a turn came to; given to a `tool_use_behavior` function in call order.
 
     Source: agents, "Tool use behavior".
@@ -146,7 +147,7 @@ class FunctionToolResult:
 
 
 @attrs.define
-class ToolsToFinalOutputResult:
+class ToolsToFinalOutputResult(Dataclass):
     """What a `tool_use_behavior` function decides: to end the run with an output, or to ask the model again.
 
     Source: agents, "Tool use behavior".

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import ModelBehaviorError, UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ ToolErrorKind = Literal["approval_rejected", "tool_not_found", "tool_exception"]
 
 
 @attrs.define
-class ToolErrorFormatterArgs(Generic[TContext]):
+class ToolErrorFormatterArgs(Dataclass, Generic[TContext]):
     """What a `tool_error_formatter` is told.
 
     Source: running agents, "Tool error formatter".

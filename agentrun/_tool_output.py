@@ -8,6 +8,8 @@ from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 import attrs
 
+from agentrun._dataclass import Dataclass
+
 MAX_OUTPUT_CHARACTERS: Final = 1_000_000
 """Characters of text the model gets from one tool call; protects requests and providers from a tool that prints all it
 has. Longer text is cut, and says so."""
@@ -30,7 +32,7 @@ class ToolOriginType(enum.StrEnum):
 
 
 @attrs.frozen
-class ToolOrigin:
+class ToolOrigin(Dataclass):
     """Where a tool comes from; kept on the items of its calls.
 
     Source: results, "Tool origin".

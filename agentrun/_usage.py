@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import attrs
 
+from agentrun._dataclass import Dataclass
 from agentrun._responses import InputTokensDetails, OutputTokensDetails, ResponseUsage
 
 
@@ -38,7 +39,7 @@ def _count(value: Any) -> int:
 
 
 @attrs.define(on_setattr=attrs.setters.NO_OP)
-class RequestUsage:
+class RequestUsage(Dataclass):
     """The tokens of one request to a model.
 
     Source: usage, "Per-request usage".
@@ -54,7 +55,7 @@ class RequestUsage:
 
 
 @attrs.define(on_setattr=attrs.setters.NO_OP)
-class Usage:
+class Usage(Dataclass):
     """The tokens of a run: sums over every reply that arrived whole, nested agents included.
 
     Source: usage.

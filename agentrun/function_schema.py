@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 import typing_extensions
 
+from agentrun._dataclass import Dataclass
 from agentrun._docstrings import Docstring, DocstringStyle, parse_docstring
 from agentrun._exceptions import UserError
 from agentrun._schema import (
@@ -57,7 +58,7 @@ _POSITIONAL = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
 
 
 @attrs.frozen
-class FuncDocumentation:
+class FuncDocumentation(Dataclass):
     """What a function's docstring says.
 
     Source: tools, "Automatic argument and docstring parsing".
@@ -133,7 +134,7 @@ class _Parameter:
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class FuncSchema:
+class FuncSchema(Dataclass):
     """A function as a model sees it, and the way from the model's JSON to a call of it.
 
     Source: tools, "Function tools".

@@ -24,6 +24,7 @@ from agentrun._run.context import Offer
 from agentrun._run.reply import shown, whole_items
 from agentrun._usage import RequestUsage, Usage
 from agentrun._wire_value import WireError
+from agentrun.models._defaults import settings_under
 from agentrun.models.interface import Model, ModelTracing
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ async def ask_model(run: Run) -> ModelResponse:
 
 async def _make_request(run: Run, agent: Agent[Any], offer: Offer) -> Request:
     config, state = run.spec.config, run.state
-    settings = agent.model_settings.resolve(config.model_settings)
+    settings = settings_under(agent.model_settings, agent.model, config.model).resolve(config.model_settings)
     if agent.reset_tool_choice and settings.tool_choice is not None and state.tools_used.get(agent.name):
         settings = attrs.evolve(settings, tool_choice=None)
     items = state.unsent_input()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from agentrun._config import CallModelData, ModelInputData
+from agentrun._dataclass import Dataclass
 from agentrun._json import is_array, is_object
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _names(value: Any) -> frozenset[str] | None:
 
 
 @attrs.frozen
-class ToolOutputTrimmer:
+class ToolOutputTrimmer(Dataclass):
     """Replace the large outputs of tools in older turns by their beginning, in what a model is sent.
 
     Give it to `RunConfig(call_model_input_filter=...)`. What the run keeps and a session stores stays whole. An output

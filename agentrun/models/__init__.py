@@ -9,7 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentrun.models._defaults import get_default_model
+    from agentrun.models._defaults import (
+        get_default_model,
+        get_default_model_settings,
+        gpt_5_reasoning_settings_required,
+        is_gpt_5_default,
+    )
     from agentrun.models._limits import Limits
     from agentrun.models.chat import OpenAIChatCompletionsModel
     from agentrun.models.interface import Model, ModelProvider, ModelTracing
@@ -27,10 +32,18 @@ __all__ = [
     "OpenAIProvider",
     "OpenAIResponsesModel",
     "get_default_model",
+    "get_default_model_settings",
+    "gpt_5_reasoning_settings_required",
+    "is_gpt_5_default",
 ]
 
 _HOMES = {
-    "agentrun.models._defaults": ("get_default_model",),
+    "agentrun.models._defaults": (
+        "get_default_model",
+        "get_default_model_settings",
+        "gpt_5_reasoning_settings_required",
+        "is_gpt_5_default",
+    ),
     "agentrun.models._limits": ("Limits",),
     "agentrun.models.chat": ("OpenAIChatCompletionsModel",),
     "agentrun.models.interface": ("Model", "ModelProvider", "ModelTracing"),

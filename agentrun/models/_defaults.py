@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Literal, NamedTuple
 
 from agentrun._exceptions import UserError
+from agentrun._settings import ModelSettings, Reasoning
 
 __all__ = [
     "Account",
@@ -15,9 +17,14 @@ __all__ = [
     "default_key",
     "default_tracing_key",
     "get_default_model",
+    "get_default_model_settings",
+    "gpt_5_reasoning_settings_required",
+    "is_gpt_5_default",
     "set_default_openai_api",
     "set_default_openai_client",
     "set_default_openai_key",
+    "settings_for",
+    "settings_under",
 ]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -104,6 +111,64 @@ def get_default_model() -> str:
     Source: models, "Default model".
     """
     return os.environ.get("OPENAI_DEFAULT_MODEL", "").strip().lower() or _DEFAULT_MODEL
+
+
+_EFFORTS: dict[str, Literal["none", "low", "medium"]] = {
+    "gpt-5": "low",
+    "gpt-5.2-codex": "low",
+    "gpt-5.2-pro": "medium",
+    "gpt-5.4-pro": "medium",
+    **dict.fromkeys(("gpt-5.1", "gpt-5.2", "gpt-5.3-codex", "gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano"), "none"),
+    **dict.fromkeys(("gpt-5.5", "gpt-5.6", "gpt-5.6-luna", "gpt-5.6-sol", "gpt-5.6-terra"), "none"),
+}
+"""The least effort of reasoning that each model takes and works well with; the others keep the provider's default."""
+
+_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_CHAT = re.compile(r"gpt-5(\.[1-3])?-chat(-|$)")
+
+
+def gpt_5_reasoning_settings_required(model_name: str) -> bool:
+    """Return whether `model_name` is one of OpenAI's GPT-5 models that reason; it raises nothing.
+
+    Source: models, "GPT-5 models".
+    """
+    return model_name.startswith("gpt-5") and _CHAT.match(model_name) is None
+
+
+def is_gpt_5_default() -> bool:
+    """Return whether the model of an agent that names none is such a model; it raises nothing.
+
+    Source: models, "GPT-5 models".
+    """
+    return gpt_5_reasoning_settings_required(get_default_model())
+
+
+def get_default_model_settings(model: str | None = None) -> ModelSettings:
+    """Return the settings of an agent that names none: for GPT-5 models short answers and little reasoning.
+
+    Args:
+        model: the name of a model; None is that of `get_default_model`.
+
+    Returns:
+        Settings of their own, which may be changed; it raises nothing.
+
+    Source: models, "GPT-5 models".
+    """
+    name = get_default_model() if model is None else model
+    if not gpt_5_reasoning_settings_required(name):
+        return ModelSettings()
+    effort = _EFFORTS.get(_DATE.sub("", name))
+    return ModelSettings(reasoning=None if effort is None else Reasoning(effort=effort), verbosity="low")
+
+
+def settings_for(model: object = None) -> ModelSettings:
+    """Return the settings of an agent with this model that names none: only OpenAI's models by name have their own."""
+    return get_default_model_settings(model) if model is None or isinstance(model, str) else ModelSettings()
+
+
+def settings_under(settings: ModelSettings, own: object, model: object) -> ModelSettings:
+    """Return `settings` of an agent with the model `own` in a run that names `model`: those nobody chose follow it."""
+    return settings if model is None or settings != settings_for(own) else settings_for(model)
 
 
 class Account(NamedTuple):

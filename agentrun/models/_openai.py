@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentrun._exceptions import ModelBehaviorError, UserError
@@ -91,9 +90,6 @@ class OpenAIModel(Model):
         return retry_advice(request)
 
     async def _post(self, path: str, body: bytes, settings: ModelSettings, *, accept: str) -> Exchange:
-        for what, given in (("extra_query", settings.extra_query), ("extra_headers", settings.extra_headers)):
-            if given is not None and not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise UserError(f"ModelSettings.{what} must be a dict, got {given!r}")
         return await self._endpoint.post(
             path, body, accept=accept, query=settings.extra_query, headers=settings.extra_headers
         )

@@ -113,12 +113,8 @@ def request_body(
 def with_extras(members: Json, settings: ModelSettings, name: str, items: Sequence[bytes]) -> bytes:
     """Return a request of `members` that are not None, what the settings add to it, and `items` under `name`."""
     body = {key: value for key, value in members.items() if value is not None}
-    for what, extra in (("extra_args", settings.extra_args), ("extra_body", settings.extra_body)):
-        if extra is None:
-            continue
-        if not isinstance(extra, Mapping):
-            raise UserError(f"ModelSettings.{what} must be a dict of members for the request, got {extra!r}")
-        body.update(cast("Mapping[str, Any]", extra))
+    body.update(settings.extra_args or ())
+    body.update(settings.extra_body or ())
     if name in body:  # the caller's own conversation stands in the place of ours
         return encode(body, "the request")
     return encode_request(body, name, items)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, cast
 import attrs
 
 from agentrun._codec import structure_item
+from agentrun._dataclass import Dataclass
 from agentrun._items import ModelResponse
 from agentrun._usage import Usage
 from agentrun.testing._gate import Gate
@@ -90,7 +91,7 @@ class UnconsumedModelSteps(ModelScriptError, AssertionError):
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class ModelCall:
+class ModelCall(Dataclass):
     """One call of a model, as it was when it was made: later changes of the conversation do not show here.
 
     Source: testing, "Inspecting calls".
@@ -121,7 +122,7 @@ class HttpReply:
 
 
 @attrs.frozen(eq=False)
-class ModelStep:
+class ModelStep(Dataclass):
     """One scripted reply.
 
     Pace and breakage count events: the reply is turned into stream events, and `delay`, `gate`, `after`, `error` and

@@ -21,15 +21,18 @@ from agentrun import (
     GenerateDynamicPromptData,
     GuardrailFunctionOutput,
     ModelSettings,
+    RunConfig,
     RunContextWrapper,
     RunHooks,
+    Runner,
     UserError,
     function_tool,
     input_guardrail,
     output_guardrail,
 )
 from agentrun._agent import output_schema
-from agentrun.testing import ScriptedModel
+from agentrun.models import get_default_model_settings
+from agentrun.testing import ScriptedModel, assistant_message
 
 
 @attrs.define
@@ -93,7 +96,7 @@ def test_an_agent_needs_only_a_name() -> None:
         None,
         None,
     )
-    assert agent.model_settings == ModelSettings()
+    assert agent.model_settings == get_default_model_settings()
     assert agent.tool_use_behavior == "run_llm_again"
     assert agent.reset_tool_choice is True
     assert agent.tools is not Agent("other").tools
@@ -415,3 +418,59 @@ def test_an_agent_goes_away_with_its_last_reference_also_after_its_handoffs_were
         assert gone() is None
     finally:
         gc.enable()
+
+
+# The settings of an agent that names none (MO-7)
+
+
+def reasoning_and_verbosity(settings: ModelSettings) -> tuple[str | None, str | None]:
+    return settings.reasoning and settings.reasoning.effort, settings.verbosity
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-5", ("low", "low")),
+        ("gpt-5-2025-08-07", ("low", "low")),
+        ("gpt-5-mini", (None, "low")),
+        ("gpt-5.1", ("none", "low")),
+        ("gpt-5.4-pro", ("medium", "low")),
+        ("gpt-5-chat-latest", (None, None)),
+        ("gpt-4.1", (None, None)),
+        ("openai/gpt-5", (None, None)),
+        (ScriptedModel([]), (None, None)),
+    ],
+    ids=str,
+)
+def test_settings_that_nobody_chose_are_those_that_suit_the_model(model: Any, expected: Any) -> None:
+    assert reasoning_and_verbosity(Agent("helper", model=model).model_settings) == expected
+    assert reasoning_and_verbosity(Agent("helper").clone(model=model).model_settings) == expected
+    if isinstance(model, str):
+        assert reasoning_and_verbosity(get_default_model_settings(model)) == expected
+
+
+def test_settings_that_somebody_chose_stay() -> None:
+    chosen = ModelSettings(temperature=1)
+    agent = Agent("helper", model="gpt-5", model_settings=chosen)
+    assert agent.model_settings is chosen
+    assert agent.clone(model="gpt-4.1").model_settings is chosen
+    assert reasoning_and_verbosity(Agent("helper", model_settings=ModelSettings()).model_settings) == (None, None)
+
+
+def test_two_agents_do_not_share_the_settings_nobody_chose() -> None:
+    first, second = Agent("first"), Agent("second")
+    first.model_settings.temperature = 1
+    assert second.model_settings.temperature is None
+
+
+async def test_settings_that_nobody_chose_follow_the_model_of_the_run() -> None:
+    model = ScriptedModel([[assistant_message("hi")], [assistant_message("hi")]])
+
+    await Runner.run(Agent("helper", model="gpt-5"), "hi", run_config=RunConfig(model=model))
+    await Runner.run(
+        Agent("helper", model="gpt-5", model_settings=ModelSettings(verbosity="high")),
+        "hi",
+        run_config=RunConfig(model=model),
+    )
+
+    assert [reasoning_and_verbosity(call.model_settings) for call in model.calls] == [(None, None), (None, "high")]

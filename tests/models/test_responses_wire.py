@@ -189,13 +189,6 @@ def test_a_tool_that_is_none_is_refused() -> None:
         body(tools=["add"])
 
 
-@pytest.mark.parametrize("name", ["extra_args", "extra_body"])
-def test_extra_members_must_be_a_dict(name: str) -> None:
-    broken: dict[str, Any] = {name: ["x"]}
-    with pytest.raises(UserError, match=name):
-        body(settings=ModelSettings(**broken))
-
-
 # ---- replies
 
 

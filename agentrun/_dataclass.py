@@ -1,0 +1,82 @@
+"""Makes our attrs classes dataclasses too: programs call `dataclasses.replace`, `fields` and `asdict` on them."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import attrs
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+__all__ = ["Dataclass"]
+
+
+class _Twin:
+    """A class attribute whose value is that of a dataclass with the same fields, made at the first use."""
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        if not attrs.has(owner):
+            raise AttributeError(f"{owner.__name__} is no dataclass")
+        return getattr(_twin(owner), self._name)
+
+
+@functools.cache
+def _twin(cls: type[Any]) -> type[Any]:
+    """Return a dataclass with the fields of `cls` that are read under the name the constructor takes; it is no more."""
+    from dataclasses import make_dataclass
+
+    fields: list[tuple[str, Any, Any]] = [
+        (field.alias or field.name, field.type if field.type is not None else Any, _as_dataclass_field(field))
+        for field in attrs.fields(cls)
+        if hasattr(cls, field.alias or field.name) and (field.init or not field.name.startswith("_"))
+    ]
+    return make_dataclass(cls.__name__, fields, init=False, repr=False, eq=False)
+
+
+def _as_dataclass_field(attribute: attrs.Attribute[Any]) -> Any:
+    from dataclasses import MISSING, field
+
+    default: Any = attribute.default
+    factory: Any = MISSING
+    if default is attrs.NOTHING:
+        default = MISSING
+    elif isinstance(default, _FACTORY):
+        default, factory = MISSING, default.factory
+    elif type(default).__hash__ is None:  # a dataclass takes it for a list that all objects would share
+        default, factory = MISSING, functools.partial(_same, default)
+    return field(
+        default=default,
+        default_factory=factory,
+        init=attribute.init,
+        repr=bool(attribute.repr),
+        compare=bool(attribute.eq),
+        kw_only=attribute.kw_only,
+    )
+
+
+_FACTORY = cast("type[Any]", attrs.Factory)  # declared as a function, and a class
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+class Dataclass:
+    """A base of attrs classes that `dataclasses` takes for its own.
+
+    `replace` makes a new object with the constructor, so that what it is given is checked; `asdict` copies deeply.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        # What the protocol of a dataclass asks for
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    else:
+        __dataclass_fields__ = _Twin()
+        __dataclass_params__ = _Twin()
