@@ -552,6 +552,7 @@ _PLACES = (
     "tool",
     "tool_context",
     "tool_guardrails",
+    "types",
     "usage",
 )
 """The public modules."""

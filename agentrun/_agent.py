@@ -59,7 +59,7 @@ class Prompt(TypedDict):
     variables: NotRequired[dict[str, Any]]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class GenerateDynamicPromptData(Dataclass):
     """What a prompt function is told.
 

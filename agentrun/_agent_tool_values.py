@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["AgentToolInvocation", "AgentToolPause"]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class AgentToolInvocation(Dataclass):
     """The call of an agent tool that a nested run works for.
 

@@ -40,7 +40,7 @@ ToolNotFoundBehavior = Literal["raise_error", "return_error_to_model"]
 ToolNameCollisionPolicy = Literal["warn", "error"]
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelInputData(Dataclass):
     """What is about to be sent to a model.
 
@@ -52,7 +52,7 @@ class ModelInputData(Dataclass):
     instructions: str | None
 
 
-@attrs.define
+@attrs.define(repr=False)
 class CallModelData(Dataclass, Generic[TContext]):
     """What a `call_model_input_filter` is told.
 
@@ -72,7 +72,7 @@ SessionInputCallback: TypeAlias = (
 )
 
 
-@attrs.define
+@attrs.define(repr=False)
 class OutputGuardrailBlockedMessageArgs(Dataclass, Generic[TContext]):
     """What an `output_guardrail_blocked_message` formatter is told."""
 
@@ -163,7 +163,7 @@ def _event_buffer(instance: object, attribute: attrs.Attribute[Any], value: Any)
         raise ValueError(f"{attribute.name} must be a whole number of at least 1, got {value!r}")
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RunConfig(Dataclass):
     """Everything about a run that does not belong to one agent.
 
@@ -262,7 +262,7 @@ def _default_config() -> RunConfig:
     return RunConfig()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RunErrorData(Dataclass):
     """What an error handler is told of the run.
 
@@ -279,7 +279,7 @@ class RunErrorData(Dataclass):
     last_agent: Agent[Any]
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RunErrorHandlerInput(Dataclass, Generic[TContext]):
     """What an error handler gets.
 
@@ -291,7 +291,7 @@ class RunErrorHandlerInput(Dataclass, Generic[TContext]):
     run_data: RunErrorData
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RunErrorHandlerResult(Dataclass):
     """The output a handler supplies instead of the error.
 

@@ -27,7 +27,7 @@ TContext = TypeVar("TContext", default=Any)
 """The type of the object a caller passes as `context=`."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RunContextWrapper(Dataclass, Generic[TContext]):
     """The caller's context object together with what the run knows of itself.
 
@@ -104,7 +104,7 @@ class RunContextWrapper(Dataclass, Generic[TContext]):
         return self.approvals.rejection_message(tool_name, call_id)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class AgentHookContext(RunContextWrapper[TContext]):
     """The context that the hooks for the start and end of an agent get.
 
@@ -117,7 +117,7 @@ class AgentHookContext(RunContextWrapper[TContext]):
         return cls(wrapper.context, wrapper.usage, wrapper.turn_input, wrapper.approvals, wrapper.tool_input)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class NestedRunContext(RunContextWrapper[TContext]):
     """The context of a run that an agent tool makes: it shares context object and usage with the run that called it."""
 
@@ -146,7 +146,7 @@ class CallSignal:
         log.warning("%s", what)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolContext(RunContextWrapper[TContext]):
     """The context of one tool call; shares context object, usage and approvals with its run.
 

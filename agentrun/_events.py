@@ -28,7 +28,7 @@ RunItemEventName = Literal[
 ]
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RawResponsesStreamEvent(Dataclass):
     """One event of the model's own stream, as it came.
 
@@ -40,7 +40,7 @@ class RawResponsesStreamEvent(Dataclass):
     type: Literal["raw_response_event"] = "raw_response_event"
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RunItemStreamEvent(Dataclass):
     """One item of the run is there as a whole: a message, a call, an output, a handoff.
 
@@ -52,7 +52,7 @@ class RunItemStreamEvent(Dataclass):
     type: Literal["run_item_stream_event"] = "run_item_stream_event"
 
 
-@attrs.define
+@attrs.define(repr=False)
 class AgentUpdatedStreamEvent(Dataclass):
     """Another agent works from here on; always the first event of a stream.
 

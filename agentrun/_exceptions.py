@@ -55,7 +55,7 @@ ModelLimitName = Literal["connect", "first_event", "idle", "total"]
 """Which deadline of a model call passed; the names are those of `Timeouts`."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RunErrorDetails(Dataclass):
     """What a run had done when it failed.
 

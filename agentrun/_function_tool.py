@@ -54,7 +54,7 @@ ToolFunction: TypeAlias = Callable[..., Any]
 """What `function_tool` takes: a function, a method or a callable object, sync or async."""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class FunctionToolCustomDataContext(Dataclass):
     """What a `custom_data_extractor` is told.
 

@@ -48,7 +48,7 @@ __all__ = [
 _V = TypeVar("_V")
 
 
-@attrs.define
+@attrs.define(repr=False)
 class GuardrailFunctionOutput(Dataclass):
     """What an input or output guardrail found.
 
@@ -61,7 +61,7 @@ class GuardrailFunctionOutput(Dataclass):
     """True stops the run with an exception."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class InputGuardrailResult(Dataclass):
     """The verdict of one input guardrail.
 
@@ -72,7 +72,7 @@ class InputGuardrailResult(Dataclass):
     output: GuardrailFunctionOutput
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OutputGuardrailResult(Dataclass):
     """The verdict of one output guardrail.
 
@@ -122,7 +122,7 @@ def _allow() -> AllowBehavior:
     return {"type": "allow"}
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ToolGuardrailFunctionOutput(Dataclass):
     """What a tool guardrail found, and what is to happen; best made with `allow`, `reject_content`, `raise_exception`.
 
@@ -150,7 +150,7 @@ class ToolGuardrailFunctionOutput(Dataclass):
         return cls(output_info, {"type": "raise_exception"})
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolInputGuardrailData(Dataclass):
     """What a tool input guardrail is told.
 
@@ -163,7 +163,7 @@ class ToolInputGuardrailData(Dataclass):
     """The agent that called the tool."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolOutputGuardrailData(ToolInputGuardrailData):
     """What a tool output guardrail is told.
 
@@ -174,7 +174,7 @@ class ToolOutputGuardrailData(ToolInputGuardrailData):
     """What the tool returned, the Python value itself."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolInputGuardrailResult(Dataclass):
     """The verdict of one tool input guardrail."""
 
@@ -182,7 +182,7 @@ class ToolInputGuardrailResult(Dataclass):
     output: ToolGuardrailFunctionOutput
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolOutputGuardrailResult(Dataclass):
     """The verdict of one tool output guardrail."""
 
@@ -222,7 +222,7 @@ async def _verdict(kind: str, name: str, result: Any, expected: type[_V]) -> _V:
     raise UserError(f"{kind} {name!r} returned {result!r}, expected a {expected.__name__}; return {how}")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class InputGuardrail(Dataclass, Generic[TContext]):
     """Looks at a run's input, beside the model or before it.
 
@@ -261,7 +261,7 @@ class InputGuardrail(Dataclass, Generic[TContext]):
         )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OutputGuardrail(Dataclass, Generic[TContext]):
     """Looks at a run's final output before the caller gets it.
 
@@ -300,7 +300,7 @@ class OutputGuardrail(Dataclass, Generic[TContext]):
         )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolInputGuardrail(Dataclass, Generic[TContext]):
     """Looks at one call of a function tool before the tool runs.
 
@@ -329,7 +329,7 @@ class ToolInputGuardrail(Dataclass, Generic[TContext]):
         return await _verdict("tool input guardrail", self.get_name(), found, ToolGuardrailFunctionOutput)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolOutputGuardrail(Dataclass, Generic[TContext]):
     """Looks at the output of one call of a function tool before the model gets it.
 

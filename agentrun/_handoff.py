@@ -50,7 +50,7 @@ def function_name(name: str) -> str:
     return found
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HandoffInputData(Dataclass):
     """The conversation at a handoff, as an input filter gets it and returns it.
 
@@ -86,7 +86,7 @@ def _enabled(instance: object, attribute: attrs.Attribute[Any], value: Any) -> N
         check_takes(value, ("context", "agent"), f"{type(instance).__name__}.{attribute.name}", TypeError)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Handoff(Dataclass, Generic[TContext, TAgent]):
     """A handoff as a model sees it; usually made with `handoff()`.
 

@@ -42,7 +42,7 @@ class WebSearchToolImageSettings(TypedDict, total=False):
     """Whether each image comes with a description."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class WebSearchTool(Dataclass):
     """Lets the model search the web.
 
@@ -79,7 +79,7 @@ class WebSearchTool(Dataclass):
         )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FileSearchTool(Dataclass):
     """Lets the model search the provider's vector stores.
 
@@ -115,7 +115,7 @@ class FileSearchTool(Dataclass):
         )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CodeInterpreterTool(Dataclass):
     """Lets the model run code in a container of the provider.
 
@@ -157,7 +157,7 @@ class ImageGenerationToolConfig(TypedDict, total=False):
     """Width and height, as in `1024x1024`, or `auto`."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ImageGenerationTool(Dataclass):
     """Lets the model make images.
 
@@ -174,7 +174,7 @@ class ImageGenerationTool(Dataclass):
         return {"type": "image_generation", **self.tool_config}
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MCPToolApprovalRequest(Dataclass):
     """A question of the provider: may this tool of a hosted MCP server run.
 
@@ -201,7 +201,7 @@ MCPToolApprovalFunction: TypeAlias = "Callable[[MCPToolApprovalRequest], MaybeAw
 """Answers the approval requests of a hosted MCP server."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HostedMCPTool(Dataclass):
     """Lets the model use an MCP server that the provider talks to.
 
@@ -222,7 +222,7 @@ class HostedMCPTool(Dataclass):
         return {"type": "mcp", **self.tool_config}
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolSearchTool(Dataclass):
     """Lets the model look for tools that are loaded only when found: those with `defer_loading=True`.
 
@@ -246,7 +246,7 @@ class ToolSearchTool(Dataclass):
         )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ProgrammaticToolCallingTool(Dataclass):
     """Lets the model call tools from programs that the provider runs; see `allowed_callers`.
 

@@ -16,7 +16,7 @@ from agentrun._usage import Usage
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
-    from agentrun._hosted import (  # pyright: ignore[reportUnusedImport]  # named in the bases below
+    from agentrun._hosted import (  # noqa: F401 - the bases below name them
         McpApprovalRequest,
         McpApprovalResponse,
         McpListTools,
@@ -43,7 +43,7 @@ def to_input(raw_item: Any) -> TResponseInputItem:
     return item
 
 
-@attrs.define(eq=False, weakref_slot=True)
+@attrs.define(eq=False, weakref_slot=True, repr=False)
 class RunItemBase(Dataclass, Generic[RawT]):
     """What every item has: the agent it belongs to, and the item as the wire knows it."""
 
@@ -87,7 +87,7 @@ def _raw(item: Any, name: str) -> Any:
     return cast("dict[str, Any]", item).get(name) if isinstance(item, dict) else getattr(item, name, None)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MessageOutputItem(RunItemBase[ResponseOutputMessage]):
     """A message of the model.
 
@@ -97,7 +97,7 @@ class MessageOutputItem(RunItemBase[ResponseOutputMessage]):
     type: Literal["message_output_item"] = "message_output_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolCallItem(RunItemBase["ToolCallItemTypes"]):
     """A call the model made: of a function tool, or of a tool the provider runs itself.
 
@@ -124,7 +124,7 @@ class ToolCallItem(RunItemBase["ToolCallItemTypes"]):
         return found
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolCallOutputItem(RunItemBase[Any]):
     """The output of a call.
 
@@ -145,7 +145,7 @@ class ToolCallOutputItem(RunItemBase[Any]):
         return found
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HandoffCallItem(RunItemBase[ResponseFunctionToolCall]):
     """The model's call to hand over to another agent.
 
@@ -155,7 +155,7 @@ class HandoffCallItem(RunItemBase[ResponseFunctionToolCall]):
     type: Literal["handoff_call_item"] = "handoff_call_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HandoffOutputItem(RunItemBase["TResponseInputItem"]):
     """A handoff that happened; `agent` is the one that handed over.
 
@@ -187,7 +187,7 @@ class HandoffOutputItem(RunItemBase["TResponseInputItem"]):
             self._target_ref, self._target = weakref.ref(self._target), None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ReasoningItem(RunItemBase[ResponseReasoningItem]):
     """What the model lets be seen of its reasoning.
 
@@ -197,7 +197,7 @@ class ReasoningItem(RunItemBase[ResponseReasoningItem]):
     type: Literal["reasoning_item"] = "reasoning_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolApprovalItem(RunItemBase[Any]):
     """A call that waits for a decision; equal only to itself.
 
@@ -248,7 +248,7 @@ class ToolApprovalItem(RunItemBase[Any]):
         raise AgentsException("a ToolApprovalItem is no input for a model; decide it with RunState.approve or reject")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class InputItem(RunItemBase[Any]):
     """Input that was added to a paused run with `RunState.add_input`.
 
@@ -260,54 +260,54 @@ class InputItem(RunItemBase[Any]):
     """An id that stays the same when the run is stored and loaded."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HostedItem(RunItemBase[RawT]):
     """The base of the items that only tools run by the provider bring."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolSearchCallItem(HostedItem["ResponseToolSearchCall"]):
     """The model searched among deferred tools."""
 
     type: Literal["tool_search_call_item"] = "tool_search_call_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolSearchOutputItem(HostedItem["ResponseToolSearchOutputItem"]):
     """What the model's search among deferred tools found."""
 
     type: Literal["tool_search_output_item"] = "tool_search_output_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MCPListToolsItem(HostedItem["McpListTools"]):
     """The tools of a hosted MCP server."""
 
     type: Literal["mcp_list_tools_item"] = "mcp_list_tools_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MCPApprovalRequestItem(HostedItem["McpApprovalRequest"]):
     """A hosted MCP server asks whether it may run a tool."""
 
     type: Literal["mcp_approval_request_item"] = "mcp_approval_request_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MCPApprovalResponseItem(HostedItem["McpApprovalResponse"]):
     """The answer to a hosted MCP server that asked."""
 
     type: Literal["mcp_approval_response_item"] = "mcp_approval_response_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CompactionItem(HostedItem["ResponseCompactionItem"]):
     """The provider replaced older items by a compact form."""
 
     type: Literal["compaction_item"] = "compaction_item"  # type: ignore[misc]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class UnknownItem(HostedItem[Any]):
     """An output item of a type that this version does not know; it goes back to the model as it came."""
 
@@ -340,7 +340,7 @@ def _new_id(prefix: str) -> str:
     return prefix + os.urandom(12).hex()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelResponse(Dataclass):
     """One whole reply of a model.
 

@@ -13,7 +13,7 @@ from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTrans
 ReplaySafety = Literal["safe", "unsafe"]
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelRetryNormalizedError(Dataclass):
     """A failed model call in terms that do not depend on the provider.
 
@@ -31,7 +31,7 @@ class ModelRetryNormalizedError(Dataclass):
     is_timeout: bool = False
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelRetryAdviceRequest(Dataclass):
     """What a model is told when it is asked for advice."""
 
@@ -43,7 +43,7 @@ class ModelRetryAdviceRequest(Dataclass):
     conversation_id: str | None = None
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelRetryAdvice(Dataclass):
     """What a model says of one of its failures.
 
@@ -61,7 +61,7 @@ class ModelRetryAdvice(Dataclass):
     response_started: bool = False
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RetryDecision(Dataclass):
     """A policy's answer.
 
@@ -76,7 +76,7 @@ class RetryDecision(Dataclass):
     """Try again even though the provider may have acted on the request already."""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class RetryPolicyContext(Dataclass):
     """What a policy is told.
 
@@ -92,6 +92,21 @@ class RetryPolicyContext(Dataclass):
     provider_advice: ModelRetryAdvice | None = None
     previous_response_id: str | None = None
     conversation_id: str | None = None
+
+    @property
+    def stateful_request(self) -> bool:
+        """Whether the provider keeps the conversation, so that a request it has acted on must not be sent again."""
+        return bool(self.previous_response_id or self.conversation_id)
+
+    @property
+    def response_started(self) -> bool:
+        """Whether some of the reply had come, as far as the model knows."""
+        return self.provider_advice is not None and self.provider_advice.response_started
+
+    @property
+    def replay_safety(self) -> ReplaySafety | None:
+        """Whether the provider may already have acted on the request; None when the model does not know."""
+        return None if self.provider_advice is None else self.provider_advice.replay_safety
 
 
 RetryPolicy: TypeAlias = Callable[[RetryPolicyContext], "bool | RetryDecision | Awaitable[bool | RetryDecision]"]

@@ -35,7 +35,7 @@ MaybeAwaitable: TypeAlias = Awaitable[_T] | _T
 ReasoningItemIdPolicy = Literal["preserve", "omit"]
 
 
-@attrs.define
+@attrs.define(repr=False)
 class MCPToolChoice(Dataclass):
     """A `tool_choice` that forces one tool of a hosted MCP server; Responses API only.
 
@@ -82,7 +82,7 @@ def positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: A
         raise ValueError(f"{attribute.name} must be a positive number of seconds or None, got {value!r}")
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Reasoning(Dataclass):
     """How a reasoning model should think; goes to the provider as it is."""
 
@@ -92,7 +92,7 @@ class Reasoning(Dataclass):
     extra: dict[str, Any] | None = None
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelRetryBackoffSettings(Dataclass):
     """How long to wait between attempts, in seconds; a field left None means its documented default.
 
@@ -117,7 +117,7 @@ def _backoff(value: Any) -> ModelRetryBackoffSettings | None:
     return None if value is None else from_plain(ModelRetryBackoffSettings, value, "backoff")
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelRetrySettings(Dataclass):
     """When a failed model call is tried again. Without a policy a call is retried only where that is surely safe.
 
@@ -198,7 +198,7 @@ def _header_names(headers: Mapping[str, Any] | None) -> str:
     return "None" if headers is None else f"<{', '.join(map(str, headers))}>"
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ModelSettings(Dataclass):
     """What to ask of a model beside the conversation; a field left None leaves the provider's default.
 
@@ -278,7 +278,7 @@ class ModelSettings(Dataclass):
         return attrs.asdict(self, filter=_without_policy)
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, repr=False)
 class Timeouts(Dataclass):
     """The deadlines of a run, in seconds; None means no deadline of ours.
 
@@ -330,7 +330,7 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any)
         raise ValueError(f"{attribute.name} must be a whole number of at least 1 or None, got {value!r}")
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ToolExecutionConfig(Dataclass):
     """How the function calls of one reply are run.
 
@@ -343,7 +343,7 @@ class ToolExecutionConfig(Dataclass):
     """Whether tool input guardrails also run before a call is put up for approval."""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class SessionSettings(Dataclass):
     """How much of a session a run reads.
 
@@ -367,6 +367,21 @@ class SessionSettings(Dataclass):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict; it raises nothing."""
         return attrs.asdict(self)
+
+
+def resolve_session_limit(
+    explicit_limit: int | None, settings: SessionSettings | Mapping[str, Any] | None
+) -> int | None:
+    """Return how many of a session's newest items to read: `explicit_limit`, else that of `settings`; None is all.
+
+    Raises:
+        TypeError: `settings` are neither settings nor a dict of their fields.
+
+    Source: sessions, "Session settings".
+    """
+    if explicit_limit is not None or settings is None:
+        return explicit_limit
+    return from_plain(SessionSettings, settings, "settings").limit
 
 
 AnyCallable: TypeAlias = Callable[..., Any]

@@ -128,7 +128,7 @@ Tool: TypeAlias = FunctionTool | HostedTool
 """Whatever may stand in an agent's `tools`."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FunctionToolResult(Dataclass):
     """What one function call of a turn came to; given to a `tool_use_behavior` function in call order.
 
@@ -146,7 +146,7 @@ class FunctionToolResult(Dataclass):
     """The result of the nested run, for agents used as tools."""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ToolsToFinalOutputResult(Dataclass):
     """What a `tool_use_behavior` function decides: to end the run with an output, or to ask the model again.
 

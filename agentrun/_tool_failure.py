@@ -34,7 +34,7 @@ ToolErrorFunction: TypeAlias = "Callable[[RunContextWrapper[Any], Exception], Ma
 ToolErrorKind = Literal["approval_rejected", "tool_not_found", "tool_exception"]
 
 
-@attrs.define
+@attrs.define(repr=False)
 class ToolErrorFormatterArgs(Dataclass, Generic[TContext]):
     """What a `tool_error_formatter` is told.
 

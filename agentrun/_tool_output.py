@@ -31,7 +31,7 @@ class ToolOriginType(enum.StrEnum):
     AGENT_AS_TOOL = "agent_as_tool"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ToolOrigin(Dataclass):
     """Where a tool comes from; kept on the items of its calls.
 
@@ -45,6 +45,23 @@ class ToolOrigin(Dataclass):
     """The agent's name, for agents used as tools."""
     agent_tool_name: str | None = None
     """The name the model knows that agent by."""
+
+    def to_json_dict(self) -> dict[str, str]:
+        """Return what is known as a plain dict, without the names that are None; it raises nothing."""
+        return {name: str(value) for name, value in attrs.asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json_dict(cls, data: Any) -> ToolOrigin | None:
+        """Return the origin that `to_json_dict` made `data` from, None for anything else; it raises nothing."""
+        if not isinstance(data, Mapping):
+            return None
+        given = cast("Mapping[str, Any]", data)
+        names = ("mcp_server_name", "agent_name", "agent_tool_name")
+        try:
+            kind = ToolOriginType(given.get("type"))
+        except ValueError:
+            return None
+        return cls(kind, **{name: one for name in names if isinstance(one := given.get(name), str)})
 
 
 def _of_type(name: str) -> Any:

@@ -38,7 +38,7 @@ def _count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
-@attrs.define(on_setattr=attrs.setters.NO_OP)
+@attrs.define(on_setattr=attrs.setters.NO_OP, repr=False)
 class RequestUsage(Dataclass):
     """The tokens of one request to a model.
 
@@ -54,7 +54,7 @@ class RequestUsage(Dataclass):
     """True for a request that was cut off. `output_tokens` is then the number of deltas that arrived, a lower bound."""
 
 
-@attrs.define(on_setattr=attrs.setters.NO_OP)
+@attrs.define(on_setattr=attrs.setters.NO_OP, repr=False)
 class Usage(Dataclass):
     """The tokens of a run: sums over every reply that arrived whole, nested agents included.
 

@@ -21,7 +21,6 @@ from agentrun._items import (
     ToolCallItem,
     ToolCallOutputItem,
 )
-from agentrun._responses import ResponseTextDeltaEvent
 from agentrun._run.leave import capture_run
 from agentrun._runner import Runner
 from agentrun._settings import DEFAULT_MAX_TURNS
@@ -146,7 +145,7 @@ class _Turn:
 
 def _show_event(event: StreamEvent, *, first: bool) -> None:
     if event.type == "raw_response_event":
-        if isinstance(event.data, ResponseTextDeltaEvent):
+        if event.data.type == "response.output_text.delta":  # a model of the user's may stream classes of its own
             _show(printable(event.data.delta))
     elif event.type == "agent_updated_stream_event":
         if not first:

@@ -47,7 +47,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
     found: dict[str, Any] = {}
     for base in reversed([base for base in cls.__mro__ if is_ours(base)]):
         found.update(vars(base))
-    slots = {field.name for field in attrs.fields(cls)} if attrs.has(cls) else set[str]()
+    slots = {field.name for field in attrs.fields(cls)} if attrs.has(cls) else {*getattr(cls, "declared", ())}
     for name, member in sorted(found.items()):
         if not name.startswith("_") and name not in slots:
             yield name, member

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agentrun.models.interface import Model
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RunSpec:
     """What the caller asked for, checked."""
 
@@ -39,7 +39,7 @@ class RunSpec:
     """Whether the run goes on from a state instead of starting with an input."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Offer:
     """What the model is offered in one turn."""
 
@@ -54,7 +54,7 @@ class Offer:
     output_schema: AgentOutputSchemaBase | None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Turn:
     """One turn in flight. Nothing of it is in the state before it is finished."""
 
@@ -71,7 +71,7 @@ class Turn:
     """Outputs that were made, and shown, before the run was paused in this turn."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Run:
     """One run, as its driver holds it. One task writes it: the driver's."""
 
