@@ -35,6 +35,13 @@ __all__ = ["Connections", "Slot", "connections_here", "proxy_for"]
 _IDLE_SECONDS = 30.0  # how long an idle connection is kept; servers and load balancers drop theirs after 60 s and more
 _IDLE_SLOTS = 256  # how many idle connections a loop keeps, all origins together; the oldest are closed first
 
+_CONNECTING = 64
+"""How many connections to one origin are made at once.
+
+Protects its backlog, and the streams that flow already: of a thousand runs that start together, the first end before
+the last begin, instead of all being slow together.
+"""
+
 
 @attrs.define(eq=False)
 class Slot:
@@ -60,6 +67,7 @@ class Connections:
 
     idle: dict[str, list[Slot]] = attrs.field(factory=dict[str, list[Slot]])
     proxies: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
+    connecting: dict[str, anyio.Semaphore] = attrs.field(factory=dict[str, anyio.Semaphore])
     guard: AsyncGenerator[None, None] | None = None
     closed: bool = False
 
@@ -75,13 +83,20 @@ class Connections:
         return None
 
     async def connect(self, origin: str) -> Slot:
-        """Return a new slot for `origin`. Without a proxy it is connected, and one of `Connection.errors` says if not.
+        """Return a new slot for `origin`, or one that became idle while this request waited for its turn to connect.
 
         On cancel nothing stays open.
+
+        Raises:
+            Exception: one of `Connection.errors`; over a proxy the first request connects, and raises.
         """
-        if origin not in self.proxies:
+        if origin not in self.connecting:
+            self.connecting[origin] = anyio.Semaphore(_CONNECTING, fast_acquire=True)
             self.proxies[origin] = proxy_for(origin)
-        proxy = self.proxies[origin]
+        async with self.connecting[origin]:
+            return await self.take(origin) or await self._new(origin, self.proxies[origin])
+
+    async def _new(self, origin: str, proxy: str | None) -> Slot:
         secure = origin.startswith("https:") or (proxy is not None and not proxy.startswith("http:"))
         context = await anyio.to_thread.run_sync(_shared_context) if secure else None
         if proxy is not None:

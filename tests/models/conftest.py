@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import anyio
 import anyio.abc
 import attrs
 import pytest
+from anyio.streams.tls import TLSListener
 
 from agentrun._settings import ModelSettings
 from agentrun.models.chat import OpenAIChatCompletionsModel
@@ -76,13 +78,14 @@ class RawServer:
     """Counts what happens on its socket."""
 
     port: int
+    secure: bool = False
     requests: list[bytes] = attrs.field(factory=list[bytes])
     connections: int = 0
     open_connections: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.secure else ''}://127.0.0.1:{self.port}/v1"
 
     def bodies(self) -> list[Any]:
         """The JSON bodies of the requests so far."""
@@ -102,11 +105,13 @@ class RawServer:
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncGenerator[RawServer]:
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    server = RawServer(listener.extra(anyio.abc.SocketAttribute.local_port))
+async def serving(handler: Handler, context: ssl.SSLContext | None = None) -> AsyncGenerator[RawServer]:
+    listener: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    server = RawServer(listener.extra(anyio.abc.SocketAttribute.local_port), context is not None)
+    if context is not None:
+        listener = TLSListener(listener, context, standard_compatible=False)
 
-    async def accept(stream: anyio.abc.SocketStream) -> None:
+    async def accept(stream: Any) -> None:
         server.connections += 1
         server.open_connections += 1
         try:
@@ -132,9 +137,9 @@ class Wire:
     key: str = KEY
 
     @staticmethod
-    def serving(handler: Handler) -> Any:
-        """Open a server whose connections `handler` serves."""
-        return serving(handler)
+    def serving(handler: Handler, context: ssl.SSLContext | None = None) -> Any:
+        """Open a server whose connections `handler` serves, over TLS with `context`."""
+        return serving(handler, context)
 
     @staticmethod
     def reply(body: bytes, content_type: str = "application/json", status: str = "200 OK", *headers: str) -> bytes:
