@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.lowlevel
 
+from agentrun.memory._limits import SessionLimits
 from agentrun.memory._sqlite_file import Database, Work, database_at, newest_rows
 from agentrun.memory._stored import (
     as_settings,
@@ -43,6 +44,7 @@ class SQLiteSession(SessionABC):
         sessions_table: the table with a row per conversation.
         messages_table: the table with a row per item.
         session_settings: the default limit of `get_items`, also as a dict.
+        limits: how much the conversation may hold, also as a dict; by default no item larger than 32 MiB.
 
     Raises:
         ValueError: a table name is not a plain one, or both are the same.
@@ -57,9 +59,12 @@ class SQLiteSession(SessionABC):
         sessions_table: str = "agent_sessions",
         messages_table: str = "agent_messages",
         session_settings: SessionSettings | dict[str, Any] | None = None,
+        *,
+        limits: SessionLimits | dict[str, Any] | None = None,
     ) -> None:
         self.session_id: str = check_session_id(session_id)
         self.session_settings: SessionSettings | None = as_settings(session_settings)
+        self.limits: SessionLimits = SessionLimits.coerce(limits)
         self.db_path = db_path
         self.sessions_table: str = check_table_name(sessions_table, "sessions_table")
         self.messages_table: str = check_table_name(messages_table, "messages_table")
@@ -114,6 +119,7 @@ class SQLiteSession(SessionABC):
 
         Raises:
             TypeError: an item is not plain JSON data; nothing is stored.
+            SessionFull: they would take the session past its limits; nothing is stored.
             RuntimeError: the session is closed.
             sqlite3.Error: the file cannot be written.
         """
@@ -165,6 +171,8 @@ class SQLiteSession(SessionABC):
 
     def _store(self, connection: sqlite3.Connection, items: list[TResponseInputItem], texts: list[str]) -> list[int]:
         """Append the items and return the ids of their rows, in order."""
+        self.limits.check_items(self.session_id, texts)
+        self.limits.check_room(self.session_id, texts, lambda: self._held(connection))
         connection.execute(
             f'INSERT INTO "{self.sessions_table}" (session_id) VALUES (?) '
             "ON CONFLICT (session_id) DO UPDATE SET updated_at = CURRENT_TIMESTAMP",
@@ -177,6 +185,15 @@ class SQLiteSession(SessionABC):
             assert row is not None
             ids.append(row)
         return ids
+
+    def _held(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Return how many items, and bytes of them, the conversation has."""
+        row = connection.execute(
+            "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0) "
+            f'FROM "{self.messages_table}" WHERE session_id = ?',
+            (self.session_id,),
+        ).fetchone()
+        return row[0], row[1]
 
     def _pop(self, connection: sqlite3.Connection) -> TResponseInputItem | None:
         newest = f'SELECT id, message_data FROM "{self.messages_table}" WHERE session_id = ? ORDER BY id DESC LIMIT 1'

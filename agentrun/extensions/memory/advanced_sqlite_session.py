@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
     from agentrun._result import RunResultBase
     from agentrun._settings import SessionSettings
+    from agentrun.memory._limits import SessionLimits
 
 __all__ = ["AdvancedSQLiteSession"]
 
@@ -52,6 +53,7 @@ class AdvancedSQLiteSession(SQLiteSession):
         session_settings: the default limit of `get_items`, also as a dict.
         sessions_table: the table with a row per conversation.
         messages_table: the table with a row per item; the names of the other tables begin with it.
+        limits: how much the conversation may hold, all branches together, also as a dict.
 
     Source: advanced SQLite sessions.
     """
@@ -66,9 +68,10 @@ class AdvancedSQLiteSession(SQLiteSession):
         session_settings: SessionSettings | dict[str, Any] | None = None,
         sessions_table: str = "agent_sessions",
         messages_table: str = "agent_messages",
+        limits: SessionLimits | dict[str, Any] | None = None,
     ) -> None:
         self._create_tables = create_tables
-        super().__init__(session_id, db_path, sessions_table, messages_table, session_settings)
+        super().__init__(session_id, db_path, sessions_table, messages_table, session_settings, limits=limits)
         self._logger = logger or logging.getLogger("agentrun")
         self._branch = MAIN
 

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from agentrun.extensions.memory._extras import needs
 from agentrun.extensions.memory._finish import GRACE_SECONDS, finish
+from agentrun.memory._limits import SessionLimits
 from agentrun.memory._stored import (
     as_settings,
     check_session_id,
@@ -72,6 +73,7 @@ class PostgresSession(SessionABC):
         sessions_table: the table with a row per conversation.
         messages_table: the table with a row per item.
         session_settings: the default limit of `get_items`, also as a dict.
+        limits: how much the conversation may hold, also as a dict; by default no item larger than 32 MiB.
 
     Raises:
         ValueError: a table name is not a plain one, or both are the same.
@@ -86,9 +88,11 @@ class PostgresSession(SessionABC):
         sessions_table: str = "agent_sessions",
         messages_table: str = "agent_messages",
         session_settings: SessionSettings | dict[str, Any] | None = None,
+        limits: SessionLimits | dict[str, Any] | None = None,
     ) -> None:
         self.session_id: str = check_session_id(session_id)
         self.session_settings: SessionSettings | None = as_settings(session_settings)
+        self.limits: SessionLimits = SessionLimits.coerce(limits)
         self._sessions = check_table_name(sessions_table, "sessions_table")
         self._messages = check_table_name(messages_table, "messages_table")
         if self._sessions == self._messages:
@@ -180,6 +184,7 @@ class PostgresSession(SessionABC):
 
         Raises:
             TypeError: an item is not plain JSON data; nothing is stored.
+            SessionFull: they would take the session past its limits; nothing is stored.
             RuntimeError: the session is closed.
             psycopg.Error: the server cannot be reached, or refuses.
         """
@@ -189,8 +194,11 @@ class PostgresSession(SessionABC):
             return
 
         def store(cursor: _Cursor) -> None:
-            rows = [(self._key, text) for text in encode_items(given)]
+            texts = encode_items(given)
+            self.limits.check_items(self.session_id, texts)
             self._lock(cursor)
+            self.limits.check_room(self.session_id, texts, lambda: self._held(cursor))
+            rows = [(self._key, text) for text in texts]
             cursor.executemany(f'INSERT INTO "{self._messages}" (session_id, message_data) VALUES (%s, %s)', rows)
 
         await self._run(store)
@@ -261,6 +269,15 @@ class PostgresSession(SessionABC):
             "ON CONFLICT (session_id) DO UPDATE SET updated_at = now()",
             (self._key,),
         )
+
+    def _held(self, cursor: _Cursor) -> tuple[int, int]:
+        """Return how many items, and bytes of them, the conversation has."""
+        row = cursor.execute(
+            "SELECT count(*), coalesce(sum(octet_length(message_data)), 0)::bigint "
+            f'FROM "{self._messages}" WHERE session_id = %s',
+            (self._key,),
+        ).fetchone()
+        return row[0], row[1]
 
     def _prepare(self, cursor: _Cursor) -> None:
         """Create the tables, in a transaction of its own: an index locks the table against writers."""

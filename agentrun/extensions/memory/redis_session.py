@@ -13,6 +13,7 @@ import anyio.lowlevel
 
 from agentrun.extensions.memory._extras import needs
 from agentrun.extensions.memory._finish import finish
+from agentrun.memory._limits import SessionLimits
 from agentrun.memory._stored import (
     as_settings,
     check_session_id,
@@ -37,10 +38,20 @@ _T = TypeVar("_T")
 # One script, so that nothing comes between the items. The second key marks the batch: a client that lost the connection
 # and asks again does not append it twice.
 _ADD = """
-if not redis.call('SET', KEYS[2], 1, 'NX', 'EX', 120) then return 0 end
-for index = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[index]) end
+if not redis.call('SET', KEYS[2], 1, 'NX', 'EX', 120) then return {} end
+local size = 0
+if ARGV[2] ~= '0' then
+    for _, text in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do size = size + #text end
+    for index = 4, #ARGV do size = size + #ARGV[index] end
+end
+local items = redis.call('LLEN', KEYS[1]) + #ARGV - 3
+if (ARGV[2] ~= '0' and size > tonumber(ARGV[2])) or (ARGV[3] ~= '0' and items > tonumber(ARGV[3])) then
+    redis.call('DEL', KEYS[2])
+    return {items, size}
+end
+for index = 4, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[index]) end
 if ARGV[1] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return 1
+return {}
 """
 
 
@@ -61,6 +72,7 @@ class RedisSession(SessionABC):
         key_prefix: how the keys of all sessions begin.
         ttl: seconds after its last write for which a conversation is kept; None is for ever.
         session_settings: the default limit of `get_items`, also as a dict.
+        limits: how much the conversation may hold, also as a dict; by default no item larger than 32 MiB.
 
     Raises:
         ValueError: `ttl` is not a positive whole number.
@@ -76,11 +88,13 @@ class RedisSession(SessionABC):
         key_prefix: str = "agentrun:session",
         ttl: int | None = None,
         session_settings: SessionSettings | dict[str, Any] | None = None,
+        limits: SessionLimits | dict[str, Any] | None = None,
     ) -> None:
         if ttl is not None and ttl < 1:
             raise ValueError(f"ttl must be a positive whole number of seconds or None, got {ttl!r}")
         self.session_id: str = check_session_id(session_id)
         self.session_settings: SessionSettings | None = as_settings(session_settings)
+        self.limits: SessionLimits = SessionLimits.coerce(limits)
         self._redis: Redis[Any] | None = redis_client
         self._make: Callable[[], Redis[Any]] | None = None
         self._home: object = None  # the event loop that `_redis` was entered in, where it is ours
@@ -177,6 +191,7 @@ class RedisSession(SessionABC):
 
         Raises:
             TypeError: an item is not plain JSON data; nothing is stored.
+            SessionFull: they would take the session past its limits; nothing is stored.
             RuntimeError: the session is closed.
             Exception: whatever coredis raises.
         """
@@ -185,8 +200,13 @@ class RedisSession(SessionABC):
         if not texts:
             await anyio.lowlevel.checkpoint()
             return
+        limits = self.limits
+        limits.check_items(self.session_id, texts)
         keys = [self._key, self._batch + uuid.uuid4().hex]
-        await self._ask(lambda redis: redis.eval(_ADD, keys=keys, args=[str(self._ttl), *texts]))
+        args = [str(self._ttl), str(limits.max_bytes or 0), str(limits.max_items or 0), *texts]
+        too_much: Any = await self._ask(lambda redis: redis.eval(_ADD, keys=keys, args=args))
+        if too_much:
+            limits.check_total(self.session_id, *too_much)
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Take the newest item out and return it; None when there is none. Damaged ones above it are deleted.
