@@ -187,6 +187,9 @@ if TYPE_CHECKING:
     from agentrun._runner import (
         Runner,
     )
+    from agentrun._schema import (
+        Meta,
+    )
     from agentrun._settings import (
         DEFAULT_MAX_TURNS,
         ModelRetryBackoffSettings,
@@ -210,6 +213,7 @@ if TYPE_CHECKING:
         ToolsToFinalOutputResult,
     )
     from agentrun._tool_failure import (
+        AgentToolDepthError,
         ToolErrorFormatter,
         ToolErrorFormatterArgs,
         ToolErrorFunction,
@@ -447,6 +451,7 @@ _HOMES = {
         "capture_run",
     ),
     "agentrun._runner": ("Runner",),
+    "agentrun._schema": ("Meta",),
     "agentrun._settings": (
         "DEFAULT_MAX_TURNS",
         "ModelRetryBackoffSettings",
@@ -468,6 +473,7 @@ _HOMES = {
         "ToolsToFinalOutputResult",
     ),
     "agentrun._tool_failure": (
+        "AgentToolDepthError",
         "ToolErrorFormatter",
         "ToolErrorFormatterArgs",
         "ToolErrorFunction",
@@ -564,6 +570,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "AgentHooks",
     "AgentOutputSchema",
     "AgentOutputSchemaBase",
+    "AgentToolDepthError",
     "AgentToolInvocation",
     "AgentToolStreamEvent",
     "AgentUpdatedStreamEvent",
@@ -612,6 +619,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "MCPToolCancellationError",
     "MaxTurnsExceeded",
     "MessageOutputItem",
+    "Meta",
     "Model",
     "ModelBehaviorError",
     "ModelError",

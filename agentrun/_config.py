@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from agentrun._guardrail import InputGuardrail, OutputGuardrail
     from agentrun._handoff import HandoffInputFilter
     from agentrun._handoff_history import HandoffHistoryMapper
+    from agentrun._hooks import RunHooks
     from agentrun._items import ModelResponse, RunItem
     from agentrun._responses import TResponseInputItem
     from agentrun._tool import ToolErrorFormatter
+    from agentrun.memory import Session
     from agentrun.models.interface import Model, ModelProvider
 
 GuardrailGate = Literal["tools", "output", "off"]
@@ -306,6 +308,23 @@ class RunErrorHandlerResult(Dataclass):
 RunErrorHandler: TypeAlias = (
     "Callable[[RunErrorHandlerInput[Any]], MaybeAwaitable[RunErrorHandlerResult | dict[str, Any] | None]]"
 )
+
+
+class RunOptions(TypedDict, Generic[TContext], total=False):
+    """The keyword arguments of `AgentRunner.run` and its siblings; those of `Runner.run`.
+
+    Source: running agents, `RunOptions`.
+    """
+
+    context: TContext | RunContextWrapper[TContext] | None
+    max_turns: int | None
+    hooks: RunHooks[TContext] | None
+    run_config: RunConfig | dict[str, Any] | None
+    previous_response_id: str | None
+    auto_previous_response_id: bool
+    conversation_id: str | None
+    session: Session | None
+    error_handlers: RunErrorHandlers | None
 
 
 class RunErrorHandlers(TypedDict, total=False):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+from typing_extensions import Unpack
 
 from agentrun._agent_base import AgentBase
-from agentrun._config import RunConfig, RunErrorHandlers
+from agentrun._config import RunConfig, RunErrorHandlers, RunOptions
 from agentrun._context import NestedRunContext, RunContextWrapper, TContext
 from agentrun._exceptions import UserError
+from agentrun._fields import check_takes
 from agentrun._history import INPUT_CLASSES, InputList
 from agentrun._hooks import RunHooks
 from agentrun._result import RunResult, RunResultStreaming
@@ -95,6 +97,20 @@ class Runner:
 
         Source: running agents, `Runner.run`.
         """
+        if _replacement is not None:
+            return await _replacement.run(
+                starting_agent,
+                input,
+                context=context,
+                max_turns=max_turns,
+                hooks=hooks,
+                run_config=run_config,
+                error_handlers=error_handlers,
+                previous_response_id=previous_response_id,
+                auto_previous_response_id=auto_previous_response_id,
+                conversation_id=conversation_id,
+                session=session,
+            )
         run = _make_run(
             starting_agent,
             input,
@@ -155,6 +171,20 @@ class Runner:
         Source: running agents, `Runner.run_sync`.
         """
         _check_backend(backend)
+        if _replacement is not None:
+            return _replacement.run_sync(
+                starting_agent,
+                input,
+                context=context,
+                max_turns=max_turns,
+                hooks=hooks,
+                run_config=run_config,
+                error_handlers=error_handlers,
+                previous_response_id=previous_response_id,
+                auto_previous_response_id=auto_previous_response_id,
+                conversation_id=conversation_id,
+                session=session,
+            )
 
         async def run() -> RunResult:
             return await cls.run(
@@ -171,14 +201,7 @@ class Runner:
                 session=session,
             )
 
-        if not _loop_is_running():
-            return anyio.run(run, backend=backend)
-        if backend == "asyncio":
-            with anyio.from_thread.start_blocking_portal(backend) as portal:
-                return portal.call(run)
-        # A thread that runs a Trio loop may not call into another one, so that a worker thread does it.
-        with anyio.from_thread.start_blocking_portal("asyncio") as portal:
-            return portal.call(anyio.to_thread.run_sync, lambda: _run_in_portal(run, backend))
+        return _run_from_sync(run, backend)
 
     @classmethod
     def run_streamed(
@@ -226,11 +249,28 @@ class Runner:
         Raises:
             UserError: a wrong use.
             TypeError: an argument of a wrong type.
+            RuntimeError: no event loop runs.
 
         What the run itself raises comes out of `stream_events()`, of `wait()`, or at the end of the `async with` block.
 
         Source: streaming, `Runner.run_streamed`.
         """
+        if _replacement is not None:
+            if task_group is not None:
+                raise UserError("task_group goes only with agentrun's own runner, and another one is set; leave it out")
+            return _replacement.run_streamed(
+                starting_agent,
+                input,
+                context=context,
+                max_turns=max_turns,
+                hooks=hooks,
+                run_config=run_config,
+                error_handlers=error_handlers,
+                previous_response_id=previous_response_id,
+                auto_previous_response_id=auto_previous_response_id,
+                conversation_id=conversation_id,
+                session=session,
+            )
         run = _make_run(
             starting_agent,
             input,
@@ -244,13 +284,98 @@ class Runner:
             conversation_id,
             session,
         )
+        return _streamed(run, task_group)
+
+
+class AgentRunner:
+    """What stands behind `Runner`. Derive from it and pass an object to `set_default_agent_runner` to run differently.
+
+    Its methods take the arguments of `Runner`'s by keyword. Runs of agents used as tools do not go through it.
+
+    Source: running agents, `AgentRunner`.
+    """
+
+    async def run(
+        self,
+        starting_agent: Agent[TContext],
+        input: str | list[TResponseInputItem] | RunState[TContext],
+        **kwargs: Unpack[RunOptions[TContext]],
+    ) -> RunResult:
+        """Return what the run came to. Arguments, exceptions and cancel are those of `Runner.run`."""
+        run = _make_run_of(starting_agent, input, kwargs)
+        await drive(run)
+        return RunResult.of(run.state)
+
+    def run_sync(
+        self,
+        starting_agent: Agent[TContext],
+        input: str | list[TResponseInputItem] | RunState[TContext],
+        **kwargs: Unpack[RunOptions[TContext]],
+    ) -> RunResult:
+        """Return what the run came to, on asyncio. Arguments and exceptions are those of `Runner.run_sync`."""
+        return _run_from_sync(lambda: self.run(starting_agent, input, **kwargs), "asyncio")
+
+    def run_streamed(
+        self,
+        starting_agent: Agent[TContext],
+        input: str | list[TResponseInputItem] | RunState[TContext],
+        **kwargs: Unpack[RunOptions[TContext]],
+    ) -> RunResultStreaming:
+        """Return a run whose events are read while it goes on. All is as in `Runner.run_streamed`."""
+        return _streamed(_make_run_of(starting_agent, input, kwargs), None)
+
+
+_default_runner = AgentRunner()
+_replacement: AgentRunner | None = None
+
+
+def set_default_agent_runner(runner: AgentRunner | None) -> None:
+    """Let `Runner` hand over its runs to `runner` from now on, for the whole process; None undoes it.
+
+    Raises:
+        TypeError: it is no `AgentRunner`.
+
+    Source: running agents, `set_default_agent_runner`.
+    """
+    global _replacement  # noqa: PLW0603 - the documented function sets a default of the process
+    if runner is not None and not isinstance(runner, AgentRunner):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the default runner must be an AgentRunner or None, got {runner!r}; derive from AgentRunner")
+    _replacement = runner
+
+
+def get_default_agent_runner() -> AgentRunner:
+    """Return what stands behind `Runner` now; it raises nothing.
+
+    Source: running agents, `get_default_agent_runner`.
+    """
+    return _replacement if _replacement is not None else _default_runner
+
+
+def _streamed(run: Run, task_group: TaskGroup | None) -> RunResultStreaming:
+    try:
         scope, sink = RunScope(), StreamSink(run.spec.config.event_buffer)
         run.scope, run.sink = scope, sink
         live = LiveRun(run, scope, sink)
-        if task_group is not None:
-            live.started = True
-            task_group.start_soon(live.host, name="agentrun run")
-        return RunResultStreaming(live)
+    except anyio.NoEventLoopError:
+        raise RuntimeError(
+            "run_streamed was called where no event loop runs; call it in an async function, started with "
+            "asyncio.run(main()), anyio.run(main) or trio.run(main), or use Runner.run_sync"
+        ) from None
+    if task_group is not None:
+        live.started = True
+        task_group.start_soon(live.host, name="agentrun run")
+    return RunResultStreaming(live)
+
+
+def _run_from_sync(run: Callable[[], Awaitable[RunResult]], backend: Backend) -> RunResult:
+    if not _loop_is_running():
+        return anyio.run(run, backend=backend)
+    if backend == "asyncio":
+        with anyio.from_thread.start_blocking_portal(backend) as portal:
+            return portal.call(run)
+    # A thread that runs a Trio loop may not call into another one, so that a worker thread does it.
+    with anyio.from_thread.start_blocking_portal("asyncio") as portal:
+        return portal.call(anyio.to_thread.run_sync, lambda: _run_in_portal(run, backend))
 
 
 def _run_in_portal(run: Callable[[], Awaitable[RunResult]], backend: Backend) -> RunResult:
@@ -285,6 +410,25 @@ def _check_backend(backend: str) -> None:
             raise UserError("backend is 'trio', which is not installed; pip install 'agentrun[trio]'")
 
 
+def _make_run_of(given_agent: Any, given: Any, options: RunOptions[Any]) -> Run:
+    unknown = sorted(options.keys() - RunOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"the run got the unknown argument(s) {unknown}; known are {list(RunOptions.__annotations__)}")
+    return _make_run(
+        given_agent,
+        given,
+        options.get("context"),
+        options.get("max_turns", DEFAULT_MAX_TURNS),
+        options.get("hooks"),
+        options.get("run_config"),
+        options.get("error_handlers"),
+        options.get("previous_response_id"),
+        options.get("auto_previous_response_id", False),
+        options.get("conversation_id"),
+        options.get("session"),
+    )
+
+
 def _make_run(
     given_agent: Any,
     given: Any,
@@ -308,8 +452,11 @@ def _make_run(
         raise TypeError(f"starting_agent is {given_agent!r}, expected an Agent; pass the agent object first")
     agent = cast("Agent[Any]", given_agent)  # whatever is based on AgentBase and has an Agent's attributes runs
     if hooks is not None and not isinstance(hooks, RunHooks):
+        what = hooks.__name__ if isinstance(hooks, type) else type(hooks).__name__
         raise TypeError(
-            f"hooks is a {type(hooks).__name__}, expected a RunHooks; AgentHooks go to Agent(hooks=...), not to the run"
+            f"hooks is the class {what}, expected a RunHooks object; pass {what}()"
+            if isinstance(hooks, type) and issubclass(hooks, RunHooks)
+            else f"hooks is a {what}, expected a RunHooks; AgentHooks go to Agent(hooks=...), not to the run"
         )
     config = RunConfig.coerce(run_config)
     handlers = _check_handlers(error_handlers)
@@ -397,6 +544,8 @@ def _check_handlers(handlers: Any) -> RunErrorHandlers:
     unknown = sorted(set(cast("Mapping[str, Any]", handlers)) - set(KNOWN_KINDS))
     if unknown:
         raise UserError(f"error_handlers has the unknown key(s) {unknown}; known are {list(KNOWN_KINDS)}")
+    for kind, handler in cast("Mapping[str, Any]", handlers).items():
+        check_takes(handler, ("RunErrorHandlerInput",), f"error_handlers[{kind!r}]", TypeError)
     return cast("RunErrorHandlers", handlers)
 
 

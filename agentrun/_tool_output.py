@@ -58,7 +58,7 @@ class ToolOrigin(Dataclass):
         given = cast("Mapping[str, Any]", data)
         names = ("mcp_server_name", "agent_name", "agent_tool_name")
         try:
-            kind = ToolOriginType(given.get("type"))
+            kind = ToolOriginType(str(given.get("type")))
         except ValueError:
             return None
         return cls(kind, **{name: one for name in names if isinstance(one := given.get(name), str)})

@@ -26,8 +26,10 @@ from agentrun._exceptions import (
     UserError,
     run_data,
 )
+from agentrun._tool_failure import AgentToolDepthError
 
 __all__ = [
+    "AgentToolDepthError",
     "AgentsException",
     "InputGuardrailTripwireTriggered",
     "MCPToolCancellationError",

@@ -3,6 +3,20 @@
 Source: models, "Model settings".
 """
 
-from agentrun._settings import ModelRetryBackoffSettings, ModelRetrySettings, ModelSettings, Reasoning, ToolChoice
+from agentrun._settings import (
+    MCPToolChoice,
+    ModelRetryBackoffSettings,
+    ModelRetrySettings,
+    ModelSettings,
+    Reasoning,
+    ToolChoice,
+)
 
-__all__ = ["ModelRetryBackoffSettings", "ModelRetrySettings", "ModelSettings", "Reasoning", "ToolChoice"]
+__all__ = [
+    "MCPToolChoice",
+    "ModelRetryBackoffSettings",
+    "ModelRetrySettings",
+    "ModelSettings",
+    "Reasoning",
+    "ToolChoice",
+]

@@ -11,18 +11,20 @@ from agentrun._config import (
     OutputGuardrailBlockedMessageArgs,
     OutputGuardrailBlockedMessageFormatter,
     RunConfig,
+    RunOptions,
     ToolNameCollisionPolicy,
     ToolNotFoundBehavior,
     TracingConfig,
 )
 from agentrun._context import RunContextWrapper
 from agentrun._run.leave import CapturedRun, capture_run
-from agentrun._runner import Runner
+from agentrun._runner import AgentRunner, Runner, get_default_agent_runner, set_default_agent_runner
 from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy, Timeouts, ToolExecutionConfig
 from agentrun._state import RunState
 from agentrun._tool_failure import ToolErrorFormatter, ToolErrorFormatterArgs
 
 __all__ = [  # noqa: RUF022 - sorted as `sorted` does
+    "AgentRunner",
     "CallModelData",
     "CallModelInputFilter",
     "CapturedRun",
@@ -34,6 +36,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "ReasoningItemIdPolicy",
     "RunConfig",
     "RunContextWrapper",
+    "RunOptions",
     "RunState",
     "Runner",
     "Timeouts",
@@ -44,4 +47,6 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "ToolNotFoundBehavior",
     "TracingConfig",
     "capture_run",
+    "get_default_agent_runner",
+    "set_default_agent_runner",
 ]

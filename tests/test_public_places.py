@@ -29,6 +29,7 @@ PLACES = {
         ToolTimeoutError UserError
     """,
     "extensions": "ToolOutputTrimmer",
+    "extensions.memory.encrypt_session": "EncryptedSession",
     "extensions.handoff_filters": "default_handoff_history_mapper nest_handoff_history remove_all_tools",
     "extensions.handoff_prompt": "RECOMMENDED_PROMPT_PREFIX prompt_with_handoff_instructions",
     "extensions.tool_output_trimmer": "ToolOutputTrimmer",
@@ -38,9 +39,13 @@ PLACES = {
         input_guardrail output_guardrail
     """,
     "handoffs": """
-        Handoff HandoffHistoryMapper HandoffInputData HandoffInputFilter default_handoff_history_mapper
-        get_conversation_history_wrappers handoff nest_handoff_history reset_conversation_history_wrappers
-        set_conversation_history_wrappers
+        Handoff HandoffHistoryMapper HandoffInputData HandoffInputFilter TAgent THandoffInput
+        default_handoff_history_mapper get_conversation_history_wrappers handoff nest_handoff_history
+        reset_conversation_history_wrappers set_conversation_history_wrappers
+    """,
+    "handoffs.history": """
+        default_handoff_history_mapper get_conversation_history_wrappers nest_handoff_history
+        reset_conversation_history_wrappers set_conversation_history_wrappers
     """,
     "items": """
         CompactionItem HandoffCallItem HandoffOutputItem ImageGenerationCall InputItem ItemHelpers
@@ -58,10 +63,14 @@ PLACES = {
     "logger": "logger",
     "memory": "SQLiteSession Session SessionABC SessionInputCallback SessionSettings",
     "memory.session": "Session SessionABC",
-    "memory.session_settings": "SessionSettings",
-    "model_settings": "ModelSettings ToolChoice",
-    "models": "get_default_model",
-    "models.default_models": "get_default_model",
+    "memory.session_settings": "SessionSettings resolve_session_limit",
+    "memory.util": "SessionInputCallback",
+    "model_settings": "MCPToolChoice ModelSettings ToolChoice",
+    "models": "get_default_model get_default_model_settings gpt_5_reasoning_settings_required is_gpt_5_default",
+    "models.default_models": """
+        get_default_model get_default_model_settings gpt_5_reasoning_settings_required is_gpt_5_default
+    """,
+    "models.fake_id": "FAKE_RESPONSES_ID",
     "models.interface": "Model ModelProvider ModelTracing",
     "models.multi_provider": "MultiProvider MultiProviderMap",
     "models.openai_chatcompletions": "OpenAIChatCompletionsModel",
@@ -75,14 +84,15 @@ PLACES = {
         ModelRetrySettings RetryDecision RetryPolicy RetryPolicyContext retry_policies
     """,
     "run": """
-        CallModelData CallModelInputFilter DEFAULT_MAX_TURNS ModelInputData OutputGuardrailBlockedMessageArgs
-        OutputGuardrailBlockedMessageFormatter ReasoningItemIdPolicy RunConfig RunContextWrapper RunState
-        Runner ToolErrorFormatter ToolErrorFormatterArgs ToolExecutionConfig ToolNameCollisionPolicy
+        AgentRunner CallModelData CallModelInputFilter DEFAULT_MAX_TURNS ModelInputData
+        OutputGuardrailBlockedMessageArgs OutputGuardrailBlockedMessageFormatter ReasoningItemIdPolicy RunConfig
+        RunContextWrapper RunOptions RunState Runner get_default_agent_runner
+        set_default_agent_runner ToolErrorFormatter ToolErrorFormatterArgs ToolExecutionConfig ToolNameCollisionPolicy
         ToolNotFoundBehavior
     """,
     "run_config": """
         CallModelData CallModelInputFilter DEFAULT_MAX_TURNS ModelInputData OutputGuardrailBlockedMessageArgs
-        OutputGuardrailBlockedMessageFormatter ReasoningItemIdPolicy RunConfig ToolErrorFormatter
+        OutputGuardrailBlockedMessageFormatter ReasoningItemIdPolicy RunConfig RunOptions ToolErrorFormatter
         ToolErrorFormatterArgs ToolExecutionConfig ToolNameCollisionPolicy
     """,
     "run_context": "AgentHookContext RunContextWrapper TContext TResponseInputItem ToolApprovalItem",

@@ -3,7 +3,7 @@
 Source: handoffs.
 """
 
-from agentrun._handoff import Handoff, HandoffInputData, HandoffInputFilter, handoff
+from agentrun._handoff import Handoff, HandoffInputData, HandoffInputFilter, TAgent, THandoffInput, handoff
 from agentrun._handoff_history import (
     HandoffHistoryMapper,
     default_handoff_history_mapper,
@@ -18,6 +18,8 @@ __all__ = [
     "HandoffHistoryMapper",
     "HandoffInputData",
     "HandoffInputFilter",
+    "TAgent",
+    "THandoffInput",
     "default_handoff_history_mapper",
     "get_conversation_history_wrappers",
     "handoff",

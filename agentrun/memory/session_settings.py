@@ -3,6 +3,6 @@
 Source: sessions.
 """
 
-from agentrun._settings import SessionSettings
+from agentrun._settings import SessionSettings, resolve_session_limit
 
-__all__ = ["SessionSettings"]
+__all__ = ["SessionSettings", "resolve_session_limit"]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agentrun._codec import as_dict
 from agentrun._exceptions import UserError
+from agentrun._settings import MCPToolChoice
 from agentrun.models._json import Json, encode
-from agentrun.models.responses_wire import reasoning, tool_definitions, with_extras
+from agentrun.models.responses_wire import check_choice, reasoning, tool_definitions, with_extras
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
@@ -55,12 +56,13 @@ def request_body(
     Raises:
         UserError: something in it cannot be sent over this API.
     """
-    definitions = [_function(definition) for definition in tool_definitions(tools, handoffs)]
+    offered = tool_definitions(tools, handoffs)
+    definitions = [_function(definition) for definition in offered]
     found = reasoning(settings) or {}
     members: Json = {
         "model": model,
         "tools": definitions or None,
-        "tool_choice": _tool_choice(settings),
+        "tool_choice": _tool_choice(settings, offered),
         "parallel_tool_calls": settings.parallel_tool_calls if definitions else None,
         "response_format": _response_format(output_schema),
         "temperature": settings.temperature,
@@ -93,10 +95,16 @@ def _function(definition: Json) -> Json:
     return {"type": "function", "function": function}
 
 
-def _tool_choice(settings: ModelSettings) -> Any | None:
+def _tool_choice(settings: ModelSettings, definitions: Sequence[Json]) -> Any | None:
     choice = settings.tool_choice
+    if isinstance(choice, MCPToolChoice):
+        raise UserError(
+            f"tool_choice is {choice!r}, and MCP servers that the provider calls only exist in the Responses API; use "
+            "OpenAIResponsesModel, or name a function tool"
+        )
     if not isinstance(choice, str) or choice in ("auto", "required", "none"):
         return choice
+    check_choice(choice, settings, definitions)
     return {"type": "function", "function": {"name": choice}}
 
 

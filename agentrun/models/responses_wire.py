@@ -16,6 +16,7 @@ from agentrun._codec import structure_event, structure_response
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
 from agentrun._history import HistoryItem
 from agentrun._responses import Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
+from agentrun._settings import MCPToolChoice
 from agentrun._tool import FileSearchTool, tools_to_wire
 from agentrun._wire_value import Record, WireError
 from agentrun.models._json import Json, decode_object, encode, encode_request, quoted
@@ -32,6 +33,7 @@ __all__ = [
     "FAKE_ID",
     "ResponsesStream",
     "check_calls",
+    "check_choice",
     "encode_items",
     "failure",
     "read_response",
@@ -166,12 +168,33 @@ def _include(settings: ModelSettings, tools: Sequence[Tool]) -> list[str]:
 def tool_choice(settings: ModelSettings, definitions: Sequence[Json]) -> Any | None:
     """Return `ModelSettings.tool_choice` as the API wants it."""
     choice = settings.tool_choice
+    if isinstance(choice, MCPToolChoice):
+        return {"type": "mcp", "server_label": choice.server_label, "name": choice.name}
     if not isinstance(choice, str) or choice in ("auto", "required", "none"):
         return choice
     functions = {definition.get("name") for definition in definitions if definition.get("type") == "function"}
     if choice in HOSTED_CHOICES and choice not in functions:
         return {"type": choice}
+    check_choice(choice, settings, definitions)
     return {"type": "function", "name": choice}
+
+
+def check_choice(choice: str, settings: ModelSettings, definitions: Sequence[Json]) -> None:
+    """Check that a tool of this name is offered: a request that forces another one is refused by every provider.
+
+    Raises:
+        UserError: there is none, and the settings add no tools of their own to the request.
+    """
+    members = [*definitions, *(tool for one in definitions for tool in one.get("tools") or ())]
+    names = {one.get("name") for one in members}
+    names |= {f"{one['name']}.{tool.get('name')}" for one in definitions for tool in one.get("tools") or ()}
+    if choice in names or any("tools" in (extra or ()) for extra in (settings.extra_args, settings.extra_body)):
+        return
+    offered = sorted(name for name in names if name)
+    raise UserError(
+        f"tool_choice is {choice!r}, and no such tool is offered in this turn; offered are {offered}. Pass one of "
+        "these, 'auto', 'required' or 'none'"
+    )
 
 
 def reasoning(settings: ModelSettings) -> Json | None:

@@ -136,3 +136,9 @@ def test_an_output_type_is_checked_when_it_is_set_as_well() -> None:
     with pytest.raises(UserError, match=r"'helper': output_type cannot be used.*Opaque"):
         agent.output_type = Opaque
     assert agent.output_type is int
+
+
+def test_values_of_headers_are_not_shown() -> None:
+    settings = ModelSettings(extra_headers={"Authorization": "Bearer secret"})
+    assert "secret" not in repr(settings)
+    assert "extra_headers=<Authorization>" in repr(settings)

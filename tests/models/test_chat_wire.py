@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentrun._codec import structure_event, unstructure
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, ModelRefusalError, UserError
-from agentrun._settings import ModelSettings, Reasoning
+from agentrun._settings import MCPToolChoice, ModelSettings, Reasoning
 from agentrun._tool import WebSearchTool, function_tool
 from agentrun._usage import Usage
 from agentrun.models._limits import Limits
@@ -484,3 +484,13 @@ def test_a_refusal_is_a_part_of_the_message(wire: Any) -> None:
     response, _ = read_completion(json.dumps(wire.completion(None, refusal="no way")), Limits(), None)
     item: Any = response.output[0]
     assert item.content[0].refusal == "no way"
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [("adds", r"tool_choice is 'adds', .* offered are \['add'\]"), (MCPToolChoice("docs", "search"), "Responses API")],
+    ids=str,
+)
+def test_a_choice_that_cannot_be_sent_is_refused(choice: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        body(ModelSettings(tool_choice=choice), tools=[add])

@@ -12,8 +12,8 @@ import pytest
 from agentrun._codec import unstructure
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, UserError
 from agentrun._history import HistoryItem
-from agentrun._settings import ModelSettings, Reasoning
-from agentrun._tool import FileSearchTool, WebSearchTool, function_tool
+from agentrun._settings import MCPToolChoice, ModelSettings, Reasoning
+from agentrun._tool import FileSearchTool, WebSearchTool, function_tool, tool_namespace
 from agentrun.models._json import decode_object
 from agentrun.models._limits import Limits
 from agentrun.models.responses_wire import ResponsesStream, read_response, request_body
@@ -307,3 +307,29 @@ def test_space_round_json_is_no_fault(text: str) -> None:
 def test_brackets_inside_of_strings_are_no_depth() -> None:
     text = json.dumps({"a": "[" * 1000 + "{" * 1000})
     assert decode_object(text, "it", 10) == json.loads(text)
+
+
+# ---- the choice of a tool
+
+
+def test_a_choice_of_a_tool_that_is_not_offered_is_refused() -> None:
+    with pytest.raises(UserError, match=r"tool_choice is 'adds', .* offered are \['add'\]\. Pass one of these"):
+        body(settings=ModelSettings(tool_choice="adds"), tools=[add])
+
+
+def test_tools_that_the_settings_bring_may_be_chosen() -> None:
+    extra = {"tools": [{"type": "function", "name": "mine", "parameters": {}}]}
+    sent = body(settings=ModelSettings(tool_choice="mine", extra_body=extra))
+    assert sent["tool_choice"] == {"type": "function", "name": "mine"}
+
+
+def test_a_tool_in_a_namespace_may_be_chosen_by_either_name() -> None:
+    tools = tool_namespace(name="math", description="Sums.", tools=[add])
+    for name in ("add", "math.add"):
+        assert body(settings=ModelSettings(tool_choice=name), tools=tools)["tool_choice"]["name"] == name
+
+
+def test_a_tool_of_a_hosted_server_may_be_chosen() -> None:
+    choice = MCPToolChoice("docs", "search")
+    sent = body(settings=ModelSettings(tool_choice=choice))
+    assert sent["tool_choice"] == {"type": "mcp", "server_label": "docs", "name": "search"}
