@@ -88,7 +88,7 @@ class Connections:
         On cancel nothing stays open.
 
         Raises:
-            Exception: one of `Connection.errors`; over a proxy the first request connects, and raises.
+            Exception: one of `BROKEN`; over a proxy the first request connects, and raises.
         """
         if origin not in self.connecting:
             self.connecting[origin] = anyio.Semaphore(_CONNECTING, fast_acquire=True)

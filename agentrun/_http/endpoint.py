@@ -16,7 +16,7 @@ from agentrun._http.address import Address
 from agentrun._http.clients import ClientReply, ProxyWay, family_of, own_family, send_over, was_unsent
 from agentrun._http.connections import Connections, Slot, connections_here, proxy_for
 from agentrun._http.exchange import Exchange
-from agentrun._http.http11 import Connection
+from agentrun._http.http11 import BROKEN
 from agentrun._http.refusal import error_said, is_head_too_long, retry_after, shown
 from agentrun._settings import connect_limit
 
@@ -171,7 +171,7 @@ class Endpoint:
                 return Exchange(self, await self._over_client(sending), slot)
             try:
                 await slot.way.send(to.target, to.lines, content)
-            except Connection.errors as exc:
+            except BROKEN as exc:
                 raise self.broken(exc, sent=not isinstance(exc, h11.LocalProtocolError)) from exc
             return Exchange(self, slot.way, slot)
         except BaseException:
@@ -182,7 +182,7 @@ class Endpoint:
         try:
             with anyio.move_on_after(limit):
                 return await connections.connect(self.origin)
-        except Connection.errors as exc:
+        except BROKEN as exc:
             raise self.broken(exc, sent=False) from exc
         raise ModelTimeoutError(math.inf if limit is None else limit, "connect")
 

@@ -35,11 +35,8 @@ class Reply(Protocol):
     """Names in lower case."""
     ended: bool
     """Whether the body has been read to its end."""
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What `read` raises when the connection breaks."""
-        ...
+    errors: tuple[type[Exception], ...]
+    """What `read` raises when the connection breaks."""
 
     async def read(self) -> bytes:
         """Return the next block of the body as it came; b"" at its end."""

@@ -16,10 +16,13 @@ import anyio
 import anyio.abc
 import h11
 
-__all__ = ["CLOSE_SECONDS", "Connection"]
+__all__ = ["BROKEN", "CLOSE_SECONDS", "Connection"]
 
 CLOSE_SECONDS: Final = 2.0
 """Closing one connection under a shield; protects a cancel from a TLS peer that says no goodbye."""
+
+BROKEN: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, h11.ProtocolError)
+"""What every method of a connection raises when the connection breaks."""
 
 _READ_BYTES: Final = 65536
 _HEAD_BYTES: Final = 100 * 1024  # of a head, or of a line between chunks; protects the memory from one without an end
@@ -31,18 +34,10 @@ class Connection:
     at rest --send--> open --read, to the end of the body--> ended --finish--> at rest
                         +--- finish, aclose (failed, cancelled, left) ---> closed
 
-    Every method raises one of `errors` when the connection breaks.
+    Every method raises one of `BROKEN` when the connection breaks.
     """
 
-    __slots__ = ("_failure", "_open", "_protocol", "_socket", "_stream", "ended", "headers", "status")
-
-    errors: Final = (
-        OSError,
-        anyio.BrokenResourceError,
-        anyio.ClosedResourceError,
-        anyio.EndOfStream,
-        h11.ProtocolError,
-    )
+    __slots__ = ("_failure", "_open", "_protocol", "_socket", "_stream", "ended", "errors", "headers", "status")
 
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self._stream = stream
@@ -50,6 +45,7 @@ class Connection:
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
         self._failure: h11.RemoteProtocolError | None = None
         self._open = True
+        self.errors: tuple[type[Exception], ...] = BROKEN
         self.status: int = 0
         self.headers: dict[str, str] = {}
         """Of the reply, names in lower case."""
@@ -154,7 +150,7 @@ class Connection:
             return
         self._open = False
         # A broken connection cannot say goodbye; its socket is closed all the same
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True), suppress(*self.errors):
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True), suppress(*BROKEN):
             await self._stream.aclose()
 
 

@@ -15,8 +15,8 @@ import httpx
 import httpx2
 import pytest
 
-from agentrun._http.connections import connections_here
 from agentrun._exceptions import ModelTimeoutError, ModelTransportError, UserError
+from agentrun._http.connections import connections_here
 from agentrun._retry import ModelRetryAdviceRequest
 from agentrun._settings import ModelSettings
 from agentrun.models._advice import retry_advice
