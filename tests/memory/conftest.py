@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,19 @@ NAMES = ("AGENTRUN_TEST_REDIS", "AGENTRUN_TEST_POSTGRES")
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def services() -> Iterator[dict[str, str]]:
     """What is known about the servers, by the name of the variable."""
     given = {name: os.environ[name] for name in NAMES if os.environ.get(name)}
     if len(given) == len(NAMES) or not SERVICES.exists() or os.environ.get("CI"):
         yield given
         return
-    where = tmp_path_factory.mktemp("services", numbered=True)
-    for directory in (where, *where.parents):  # PostgreSQL runs as another user when the tests are run by root
-        if directory.owner() == Path.home().owner() and directory.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            directory.chmod(0o755)
-    started = subprocess.run([SERVICES, "start", where], check=True, capture_output=True, text=True, timeout=50).stdout
-    try:
-        yield {**dict(line.split("=", 1) for line in started.splitlines()), **given}
-    finally:
-        subprocess.run([SERVICES, "stop", where], check=True, capture_output=True, timeout=50)
+    # Not below pytest's own directory, whose parents are closed to the user that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="agentrun-services-") as where:
+        started = subprocess.run([SERVICES, "start", where], check=True, capture_output=True, text=True, timeout=50)
+        try:
+            yield {**dict(line.split("=", 1) for line in started.stdout.splitlines()), **given}
+        finally:
+            subprocess.run([SERVICES, "stop", where], check=True, capture_output=True, timeout=50)
 
 
 def url_of(services: dict[str, str], name: str) -> str:
