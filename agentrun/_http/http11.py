@@ -6,7 +6,7 @@ takes everything that has arrived, however many chunks that is.
 
 from __future__ import annotations
 
-import select
+import selectors
 import ssl
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -72,14 +72,11 @@ class Connection:
 
         Whatever can be read from it now is the end, or something that nobody asked for.
         """
-        number = self._socket.fileno()
-        if number < 0:
+        if self._socket.fileno() < 0:
             return True
-        if not hasattr(select, "poll"):
-            return bool(select.select([number], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        return bool(poll.poll(0))
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     async def send(self, target: bytes, lines: Sequence[tuple[bytes, bytes]], content: bytes) -> None:
         """Send a POST request, and wait for the head of its reply.
