@@ -11,6 +11,7 @@ import pytest
 from agentrun import (
     Agent,
     FunctionToolResult,
+    GuardrailFunctionOutput,
     MaxTurnsExceeded,
     RunConfig,
     RunContextWrapper,
@@ -28,6 +29,8 @@ from agentrun import (
     UserError,
     capture_run,
     function_tool,
+    input_guardrail,
+    output_guardrail,
     tool_input_guardrail,
     tool_output_guardrail,
 )
@@ -563,6 +566,34 @@ async def test_hooks_of_a_resumed_run(run: Any, stored: Any) -> None:
     state.approve(state.get_interruptions()[0])
     await run(till.agent, state, hooks=Hooks())
     assert told == ["start pay", "end pay paid Ann", "agent start", "agent end"]
+
+
+async def test_a_paused_turn_asks_no_agent_guardrail_again(run: Any, stored: Any) -> None:
+    """S-81: those of the agent's input have judged it, and those of its output wait for one."""
+    asked: list[str] = []
+
+    @input_guardrail
+    async def beside(context: Any, agent: Any, given: Any) -> GuardrailFunctionOutput:
+        asked.append("beside")
+        return GuardrailFunctionOutput(None, False)
+
+    @input_guardrail(run_in_parallel=False)
+    async def before(context: Any, agent: Any, given: Any) -> GuardrailFunctionOutput:
+        asked.append("before")
+        return GuardrailFunctionOutput(None, False)
+
+    @output_guardrail
+    async def after(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        asked.append(f"after {output}")
+        return GuardrailFunctionOutput(None, False)
+
+    till = Till([pay("c1", "Ann")], "done", input_guardrails=[beside, before], output_guardrails=[after])
+    state = await stored(till.agent, (await run(till.agent)).to_state())
+    assert asked == ["before", "beside"]
+    state.approve(state.get_interruptions()[0])
+    result = await run(till.agent, await stored(till.agent, state))
+    assert asked == ["before", "beside", "after done"]
+    assert len(result.input_guardrail_results) == 2, "the verdicts of the first part are there"
 
 
 async def test_a_failure_after_the_pause_keeps_what_was_done(run: Any, stored: Any) -> None:

@@ -75,6 +75,31 @@ REQUIREMENTS: dict[str, Requirement] = {
     "S-51": _R("running agents", "refusal and invalid output handlers end the same turn without another call"),
     "S-52": _R("tracing", "the agent span of a run out of turns says so"),
     "S-53": _R("running agents", "without handlers the errors are raised"),
+    # Sessions in a run
+    "S-60": _R("sessions", "the history is read once, before the first turn, and stands before the input"),
+    "S-61": _R("sessions", "the input is stored before guardrails and model, whatever becomes of the run"),
+    "S-62": _R(
+        "sessions", "a turn is stored in one write, calls and outputs together; the last one once it is accepted"
+    ),
+    "S-63": _R("sessions", "trips, errors, cancels, limits and pauses leave whole turns, and of a pause its calls"),
+    "S-64": _R("sessions", "a resumed run stores what is new; what was before is neither read nor written again"),
+    "S-65": _R("sessions", "what is stored is plain items; a handoff's filter changes what the model sees"),
+    "S-66": _R("sessions", "a session that raises fails the run with its own error"),
+    # Conversations the provider keeps
+    "S-67": _R("running agents", "each request holds only what the provider has not seen; the ids go on"),
+    "S-68": _R(
+        "running agents", "a session, output guardrails and filters do not go with it; its ids are in the state"
+    ),
+    # Approvals and stored states
+    "S-80": _R("human in the loop", "a decision wins over the rule; calls without approval run at once"),
+    "S-81": _R("human in the loop", "the paused turn goes on without model call, guardrails and a turn more"),
+    "S-82": _R("human in the loop", "requests are recorded once over partial decisions"),
+    "S-83": _R("human in the loop", "after the last decision the run goes on as after any turn, within its limit"),
+    "S-84": _R("human in the loop", "a resumed stream shows only what is new; its result has the whole run"),
+    "S-85": _R("human in the loop", "a stored state is plain JSON with a version and everything of the run"),
+    "S-86": _R("human in the loop", "a state says whether it waits, goes on, or is finished"),
+    "S-87": _R("human in the loop", "agents and tools are stored by name; one that is gone is an error that names it"),
+    "S-88": _R("human in the loop", "a stored state holds no key"),
     # Nested agents
     "S-75": _R("tools", "a nested run has its own loop, and shares context object, usage and run config only"),
     "S-76": _R("human in the loop", "a paused nested run pauses the outer one and goes on after the decision"),
@@ -249,6 +274,20 @@ REQUIREMENTS: dict[str, Requirement] = {
     "RC-15": _R("guardrails", "the text in the place of a withheld tool output can be chosen"),
     "AG-4": _R("agents", "a prompt that the provider keeps, or a function that chooses it"),
     "MO-11": _R("models", "OPENAI_DEFAULT_MODEL names the model of agents without one"),
+    # Approvals and states
+    "RT-1": _R("human in the loop", "a state can be made by hand"),
+    "RT-2": _R("human in the loop", "calls are approved and rejected, once or always; the last decision wins"),
+    "RT-3": _R("human in the loop", "a state goes to JSON and text and back; what is damaged is a UserError"),
+    "RT-4": _R("human in the loop", "the context object is stored as far as it can be, and can be replaced"),
+    "RT-5": _R("human in the loop", "states of earlier versions load, of later ones not"),
+    "RT-6": _R("human in the loop", "a rule decides about arguments that the tool gets as they stand; others wait"),
+    "RT-7": _R("human in the loop", "partial decisions run what is decided and wait for the rest"),
+    "RT-8": _R("human in the loop", "a rejected call is told in words that can be chosen, and no hook of the tool"),
+    "RT-9": _R("human in the loop", "input can be added to a paused run"),
+    "RT-10": _R("human in the loop", "approvals inside of agents used as tools surface at the outermost run"),
+    "RT-11": _R("human in the loop", "an approval after a handoff is the new agent's; the run resumes with the root"),
+    "RT-12": _R("human in the loop", "a state that is run twice runs no call twice"),
+    "RT-13": _R("human in the loop", "a finished state is refused"),
     # Sessions
     "SE-1": _R("sessions", "a session is whatever has the four methods; one that asks for the context gets it"),
     "SE-2": _R("sessions", "SQLiteSession keeps conversations apart, in memory and in files"),
@@ -271,8 +310,146 @@ LATER: dict[str, str] = {
 
 _POINTS = "sessions_in_runs/test_points.py::"
 _MEMORY = "memory/"
+_DECISIONS = "approvals/test_decisions.py::"
+_NESTED = "approvals/test_nested.py::"
+_RULES = "approvals/test_rules.py::"
+_RESUMED = "sessions_in_runs/test_resumed.py::"
+_STORED = "state/test_stored.py::"
+_HOSTILE = "state/test_hostile.py::"
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "S-60": (
+        f"{_POINTS}test_one_read_the_input_and_then_whole_turns",
+        f"{_POINTS}test_a_limit_is_asked_for_and_cut_pairs_stay_out",
+    ),
+    "S-61": (
+        f"{_POINTS}test_a_tripped_input_guardrail_leaves_the_input_alone",
+        f"{_POINTS}test_a_failing_blocking_guardrail_leaves_the_input_in_both_kinds_of_run",
+        f"{_POINTS}test_a_failing_model_leaves_input_and_finished_turns",
+    ),
+    "S-62": (
+        f"{_POINTS}test_one_read_the_input_and_then_whole_turns",
+        f"{_POINTS}test_output_guardrails_decide_about_the_final_turn",
+    ),
+    "S-63": (
+        f"{_POINTS}test_a_tripped_input_guardrail_leaves_the_input_alone",
+        f"{_POINTS}test_output_guardrails_decide_about_the_final_turn",
+        f"{_POINTS}test_max_turns_keeps_every_turn",
+        f"{_POINTS}test_a_paused_run_stores_its_calls_and_the_resumed_one_what_is_new",
+        "sessions_in_runs/test_every_checkpoint.py::test_a_cut_run_leaves_whole_turns_and_the_next_run_succeeds",
+        "sessions_in_runs/test_killed.py::test_a_killed_process_leaves_whole_turns_and_the_next_run_goes_on",
+    ),
+    "S-64": (
+        f"{_POINTS}test_a_paused_run_stores_its_calls_and_the_resumed_one_what_is_new",
+        f"{_RESUMED}test_a_run_that_began_without_a_session_is_stored_whole_once_it_has_one",
+        f"{_RESUMED}test_a_run_does_not_go_on_in_another_session",
+        f"{_RESUMED}test_a_run_that_loses_its_session_says_so_and_catches_up_later",
+    ),
+    "S-65": (
+        f"{_POINTS}test_what_is_stored_is_plain_items",
+        f"{_RESUMED}test_a_filtered_handoff_stores_each_turn_once_over_a_pause",
+    ),
+    "S-66": (
+        f"{_POINTS}test_a_session_that_raises_fails_the_run_with_its_own_error",
+        f"{_POINTS}test_a_write_that_fails_at_the_end_leaves_no_final_output",
+        f"{_RESUMED}test_what_a_failed_write_did_not_store_is_stored_when_the_run_goes_on",
+    ),
+    "S-67": (
+        f"{_POINTS}test_a_conversation_is_sent_only_what_is_new",
+        f"{_POINTS}test_a_paused_conversation_goes_on_with_what_is_new",
+    ),
+    "S-68": (
+        f"{_POINTS}test_a_session_goes_with_no_conversation_kept_elsewhere",
+        f"{_POINTS}test_a_paused_conversation_goes_on_with_what_is_new",
+        "contract/test_p2_runs.py::"
+        "test_a_conversation_that_the_provider_keeps_is_neither_filtered_nor_judged_at_its_end",
+    ),
+    "S-80": (
+        f"{_DECISIONS}test_calls_without_approval_run_at_once_and_stand_before_the_approvals",
+        f"{_DECISIONS}test_an_always_decision_holds_for_later_calls_of_that_tool_and_is_stored",
+        f"{_DECISIONS}test_a_decision_on_one_call_wins_over_the_one_on_its_tool",
+    ),
+    "S-81": (
+        f"{_DECISIONS}test_a_call_that_needs_approval_pauses_the_run_and_runs_once_after_it",
+        f"{_DECISIONS}test_deciding_some_runs_those_and_waits_for_the_rest_without_a_model_call",
+        f"{_DECISIONS}test_hooks_of_a_resumed_run",
+        f"{_DECISIONS}test_a_paused_turn_asks_no_agent_guardrail_again",
+    ),
+    "S-82": (f"{_DECISIONS}test_deciding_some_runs_those_and_waits_for_the_rest_without_a_model_call",),
+    "S-83": (
+        f"{_DECISIONS}test_the_state_keeps_its_own_limit_and_tools_run_before_it_is_reached",
+        f"{_DECISIONS}test_a_pause_in_the_last_turn_can_still_end_with_a_tool_output",
+        f"{_NESTED}test_a_handoff_beside_an_open_call_waits_for_it",
+    ),
+    "S-84": (f"{_DECISIONS}test_a_resumed_stream_shows_only_what_is_new",),
+    "S-85": (
+        f"{_STORED}test_a_state_is_plain_json_and_shares_nothing_with_the_run",
+        f"{_STORED}test_everything_of_a_state_comes_back",
+    ),
+    "S-86": (
+        f"{_DECISIONS}test_a_finished_state_is_refused_before_any_request",
+        f"{_POINTS}test_after_turn_leaves_a_whole_turn_and_the_rest_follows",
+        f"{_DECISIONS}test_deciding_nothing_gives_the_same_interruptions_without_a_model_call",
+    ),
+    "S-87": (
+        f"{_NESTED}test_two_agents_of_one_name_are_told_apart_in_a_stored_state",
+        f"{_HOSTILE}test_agents_and_tools_that_are_not_there_are_named",
+        f"{_HOSTILE}test_a_tool_that_is_gone_fails_the_run_by_name",
+    ),
+    "S-88": (f"{_STORED}test_a_state_holds_no_tracing_key",),
+    "RT-1": (f"{_STORED}test_a_state_made_by_hand_runs",),
+    "RT-2": (
+        f"{_DECISIONS}test_the_last_decision_wins",
+        f"{_DECISIONS}test_an_always_decision_holds_for_later_calls_of_that_tool_and_is_stored",
+        f"{_DECISIONS}test_a_sticky_rejection_repeats_its_message",
+    ),
+    "RT-3": (
+        f"{_STORED}test_a_state_is_plain_json_and_shares_nothing_with_the_run",
+        f"{_STORED}test_everything_of_a_state_comes_back",
+        f"{_HOSTILE}test_every_value_of_a_state_may_be_wrong",
+        f"{_HOSTILE}test_what_is_no_state_at_all_is_refused",
+        f"{_HOSTILE}test_a_text_of_a_hundred_megabytes_is_refused_at_once",
+    ),
+    "RT-4": (
+        f"{_STORED}test_a_mapping_comes_back_as_it_is",
+        f"{_STORED}test_a_data_class_is_stored_as_a_dict_with_a_warning",
+        f"{_STORED}test_any_other_object_is_left_out_with_a_warning",
+        f"{_STORED}test_serializers_and_override",
+        f"{_NESTED}test_a_tool_call_context_object_reaches_a_resumed_nested_run",
+    ),
+    "RT-5": (
+        f"{_STORED}test_a_state_of_an_earlier_version_loads_and_goes_on",
+        f"{_HOSTILE}test_another_version_is_refused_by_name",
+    ),
+    "RT-6": (
+        f"{_RULES}test_a_rule_decides_about_values_that_the_tool_gets_as_they_stand",
+        f"{_RULES}test_a_value_that_would_change_or_whose_type_has_code_of_its_own_waits_for_a_person",
+        f"{_RULES}test_validators_of_a_tool_do_not_run_before_the_call_is_approved",
+        f"{_RULES}test_arguments_that_do_not_fit_wait_before_anybody_words_the_failure",
+        f"{_DECISIONS}test_arguments_that_are_no_json_object_need_approval_whatever_the_rule",
+        f"{_DECISIONS}test_a_rule_sees_context_arguments_and_call_and_is_asked_once",
+    ),
+    "RT-7": (
+        f"{_DECISIONS}test_deciding_some_runs_those_and_waits_for_the_rest_without_a_model_call",
+        f"{_DECISIONS}test_deciding_nothing_gives_the_same_interruptions_without_a_model_call",
+    ),
+    "RT-8": (f"{_DECISIONS}test_what_the_model_is_told_of_a_rejection",),
+    "RT-9": (
+        f"{_NESTED}test_added_input_reaches_the_model_after_the_approved_calls",
+        f"{_NESTED}test_added_input_is_judged_and_stays_added_when_it_is_refused",
+        f"{_NESTED}test_input_is_added_only_where_a_model_will_see_it",
+    ),
+    "RT-10": (
+        f"{_NESTED}test_an_approval_surfaces_from_any_depth_and_the_nested_run_goes_on",
+        f"{_NESTED}test_two_nested_runs_of_one_reply_wait_and_go_on_apart",
+        "approvals/test_inline.py::test_a_nested_call_waits_in_place_at_any_depth_and_says_by_which_way_it_came",
+    ),
+    "RT-11": (f"{_NESTED}test_an_approval_after_a_handoff_belongs_to_the_new_agent_and_resumes_with_the_root",),
+    "RT-12": (
+        f"{_DECISIONS}test_a_state_that_is_run_twice_does_not_run_its_tools_twice",
+        f"{_NESTED}test_a_state_with_a_nested_pause_that_is_run_twice_runs_nothing_twice",
+    ),
+    "RT-13": (f"{_DECISIONS}test_a_finished_state_is_refused_before_any_request",),
     "RC-8": (f"{_POINTS}test_a_callback_makes_the_input_and_only_new_items_are_stored",),
     "SE-1": (
         f"{_POINTS}test_a_session_method_that_wants_the_context_gets_it",
