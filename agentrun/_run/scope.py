@@ -16,30 +16,29 @@ class RunScope:
 
     `hard` encloses everything the run does. Cancelling it is `cancel("immediate")`.
 
-    The boundary scope guards the checkpoint between two turns and nothing else, so cancelling it, also long before the
-    run gets there, stops the loop at that point and touches nothing in flight. It is `cancel("after_turn")`.
+    The boundary scope guards the wait between two turns and nothing else. `cancel("after_turn")` cancels it or, while
+    the run is somewhere else, keeps the run from entering it: the loop stops there and nothing in flight is touched.
     """
 
-    __slots__ = ("_boundary", "_is_first", "hard")
+    __slots__ = ("_boundary", "_is_first", "hard", "stop_asked")
 
     def __init__(self) -> None:
         self.hard: anyio.CancelScope = anyio.CancelScope()
-        self._boundary = anyio.CancelScope()
+        self._boundary: anyio.CancelScope | None = None
         self._is_first = True
+        self.stop_asked: bool = False
+        """Whether the run was asked to stop between two turns."""
 
     def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
         """Stop the run now, or between two turns; with `within`, now after that many seconds at the latest."""
         if mode == "immediate":
             self.hard.cancel("the run was cancelled by its caller")
             return
-        self._boundary.cancel("the run was asked to stop after the turn")
+        self.stop_asked = True
+        if self._boundary is not None:
+            self._boundary.cancel("the run was asked to stop after the turn")
         if within is not None:
             self.hard.deadline = min(self.hard.deadline, anyio.current_time() + within)
-
-    @property
-    def stop_asked(self) -> bool:
-        """Whether the run was asked to stop between two turns."""
-        return self._boundary.cancel_called
 
     async def may_start_turn(self, events_taken: Callable[[], Awaitable[None]]) -> bool:
         """Wait at the boundary until the consumer has `events_taken`; return False when the run is to stop here.
@@ -48,11 +47,9 @@ class RunScope:
         """
         if self._is_first:
             self._is_first = False
-            return not self._boundary.cancel_called
-        with self._boundary as boundary:
-            await events_taken()
+        else:
+            if not self.stop_asked:
+                with anyio.CancelScope() as self._boundary:
+                    await events_taken()
             await anyio.lowlevel.checkpoint_if_cancelled()
-        if boundary.cancel_called:
-            return False
-        self._boundary = anyio.CancelScope()  # a scope is entered once; the next boundary gets its own
-        return True
+        return not self.stop_asked

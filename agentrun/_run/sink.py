@@ -8,7 +8,7 @@ tenth of what two awaiting ends cost, and the bound still slows the model down f
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from agentrun._events import RunItemEventName, StreamEvent
     from agentrun._items import RunItem
     from agentrun._responses import TResponseStreamEvent
+
+    Ends: TypeAlias = tuple[MemoryObjectSendStream[StreamEvent], MemoryObjectReceiveStream[StreamEvent]]
 
 EVENT_NAMES: dict[type[object], RunItemEventName] = {
     MessageOutputItem: "message_output_created",
@@ -85,10 +87,11 @@ class StreamSink:
     live = True
 
     def __init__(self, buffer: int) -> None:
-        self._send: MemoryObjectSendStream[StreamEvent]
-        self._send, events = anyio.create_memory_object_stream["StreamEvent"](buffer)
-        weakref.finalize(self, self._send.close).atexit = False  # for a run that is never started
-        self.consumer: Consumer = Consumer(events)
+        ends: Ends = anyio.create_memory_object_stream(buffer)
+        self._send = ends[0]
+        self.consumer: Consumer = Consumer(ends[1])
+        # Nobody is obliged to start a run, or to read its events to the end.
+        weakref.finalize(self.consumer, _close, ends).atexit = False
         self._held: list[StreamEvent] | None = None
 
     async def raw(self, data: TResponseStreamEvent) -> None:
@@ -152,15 +155,20 @@ class StreamSink:
         self.consumer.tell_arrived()
 
 
+def _close(ends: Ends) -> None:
+    for end in ends:
+        end.close()
+
+
 class Consumer:
     """The receive side of a run's events, and what the run may know of whoever reads it."""
 
     def __init__(self, events: MemoryObjectReceiveStream[StreamEvent]) -> None:
         self._events = events
-        # Nobody is obliged to read to the end, or to begin.
-        weakref.finalize(self, events.close).atexit = False
         self._idle: anyio.Event | None = None
-        self._arrival: anyio.Event | None = None
+        # Not an event, of which each wait would need a new one. Waking once too often does no harm.
+        self._arrival: anyio.Semaphore | None = None
+        self._waiting = 0
         self.reading: bool = False
         """Whether somebody has asked for an event and not left since."""
         self.waits_with_nothing_left: bool = False
@@ -199,15 +207,16 @@ class Consumer:
             self.waits_with_nothing_left = True
             self._tell_idle()
             if self._arrival is None:
-                self._arrival = anyio.Event()
-            await self._arrival.wait()
+                self._arrival = anyio.Semaphore(0, fast_acquire=True)
+            self._waiting += 1
+            await self._arrival.acquire()
         return event
 
     def tell_arrived(self) -> None:
         """Wake whoever waits: an event was sent, or the end."""
-        if self._arrival is not None:
-            self._arrival.set()
-            self._arrival = None
+        while self._waiting and self._arrival is not None:
+            self._waiting -= 1
+            self._arrival.release()
 
     async def wait_idle(self) -> None:
         """Wait until the reader, if there is one, waits with nothing left to read."""
