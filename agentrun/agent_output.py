@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import json
 import sys
 import typing
 from typing import Any
@@ -20,6 +21,7 @@ from agentrun._schema import (
     compile_type,
     type_name,
 )
+from agentrun._schema.core import as_json
 from agentrun._strict import ensure_strict_json_schema
 
 __all__ = ["AgentOutputSchema", "AgentOutputSchemaBase"]
@@ -134,6 +136,16 @@ class AgentOutputSchema(AgentOutputSchemaBase):
                 f"invalid JSON for the output type {self.name()}, got {_cut(json_str)!r}:\n{exc}"
             ) from exc
         return value[_WRAPPER_KEY] if self._wrapped else value
+
+    def dump_json(self, value: Any) -> str:
+        """Return a value of the output type as the JSON text a model would have written for it.
+
+        Raises:
+            TypeError: it has no JSON form.
+        """
+        plain = as_json(value)
+        wraps = self._wrapped and not (isinstance(value, dict) and _WRAPPER_KEY in value)
+        return json.dumps({_WRAPPER_KEY: plain} if wraps else plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def _cut(text: str) -> str:

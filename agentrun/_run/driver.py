@@ -164,11 +164,12 @@ async def _open_turn(run: Run) -> Event:
     run.answer_missing = False
     state.current_turn += 1
     state.turn_open = True
+    if _is_first_turn(run):
+        await sessions.store(run)
     if state.max_turns is not None and state.current_turn > state.max_turns:
         run.error = MaxTurnsExceeded(f"Max turns ({state.max_turns}) exceeded")
         return Event.TURNS_USED_UP
     if _is_first_turn(run):
-        await sessions.store(run)
         blocking = [one for one in run.input_guardrails() if not one.run_in_parallel]
         if blocking:
             await check_blocking_input(run, blocking, state.original_input)
@@ -357,7 +358,7 @@ async def _check_output(run: Run) -> Event:
     except OutputGuardrailTripwireTriggered as exc:
         # A rejected message is dropped; a tool has run, so that its call stays, without what it returned.
         if run.output_makers:
-            await withhold_output(run, exc.guardrail_result.guardrail.get_name())  # noqa: ASYNC120 - a cancel wins over the error
+            await withhold_output(run, exc)  # noqa: ASYNC120 - a cancel wins over the error
             await _keep_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     except Exception:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
+
+import attrs
 
 from agentrun._config import (
     OutputGuardrailBlockedMessageArgs,
@@ -14,11 +17,15 @@ from agentrun._config import (
     RunErrorHandlerResult,
 )
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
-from agentrun._items import ToolCallOutputItem
+from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
+from agentrun.agent_output import AgentOutputSchema
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
+    from agentrun._exceptions import OutputGuardrailTripwireTriggered
     from agentrun._run.context import Run
+
+log = logging.getLogger("agentrun")
 
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (MaxTurnsExceeded, "max_turns"),
@@ -56,14 +63,17 @@ async def ask_handler(run: Run, error: Exception) -> RunErrorHandlerResult | Non
 
 
 def _data_of(run: Run) -> RunErrorData:
-    state = run.state
-    output = [item.to_input_item() for item in state.new_items if item.type != "tool_approval_item"]
+    """Return what the run has done, with the reply that is no good: it is not recorded yet."""
+    state, turn = run.state, run.turn
+    plan = None if turn.recorded else turn.plan
+    items = [*state.new_items, *(plan.items if plan is not None else ())]
+    output = [item.to_input_item() for item in items if item.type != "tool_approval_item"]
     return RunErrorData(
         state.original_input,
-        list(state.new_items),
+        items,
         [*state.input_items(), *output],
         output,
-        list(state.raw_responses),
+        [*state.raw_responses, *((plan.response,) if plan is not None else ())],
         run.agent,
     )
 
@@ -88,7 +98,7 @@ def _fitting(agent: Agent[Any], kind: str, output: Any) -> Any:
     """
     schema = agent.compiled_output()
     if schema is None or schema.is_plain_text():
-        return output if isinstance(output, str) else str(output)
+        return output
     try:
         return schema.validate_json(output_as_text(agent, output))
     except (ModelBehaviorError, TypeError, ValueError) as exc:
@@ -102,52 +112,64 @@ WITHHELD = "Output withheld by an output guardrail."
 """What stands in the record for the output of a tool that a guardrail rejected."""
 
 
-async def withhold_output(run: Run, guardrail_name: str) -> None:
-    """Replace the outputs that made a rejected final output by a text that says so.
+async def withhold_output(run: Run, trip: OutputGuardrailTripwireTriggered) -> None:
+    """Replace a rejected output that tools made by a text that says so, in the turn and wherever a verdict quotes it.
+
+    Messages of the reply go with it: nobody is to get them. The calls stay, for they have happened.
 
     Source: guardrails, "Output guardrails".
     """
-    config = run.spec.config
-    blocked: Any = config.output_guardrail_blocked_message
-    if callable(blocked):
-        blocked = blocked(OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context))
-        if inspect.isawaitable(blocked):
-            blocked = await blocked
-    text = blocked if isinstance(blocked, str) else WITHHELD
+    text = await _blocked_message(run, trip.guardrail_result.guardrail.get_name())
     for outcome in run.output_makers:
         item = outcome.item
         if item is not None:
             raw = {**item.raw_item, "output": text}
             outcome.item = ToolCallOutputItem(run.agent, raw, text, tool_origin=item.tool_origin)
+        for verdict in outcome.output_results:
+            verdict.output = attrs.evolve(verdict.output, output_info=text)
+    for judged in {id(one): one for one in (*run.state.output_guardrail_results, trip.guardrail_result)}.values():
+        if judged.agent_output is run.output:
+            judged.agent_output = text
+            judged.output = attrs.evolve(judged.output, output_info=None)
+    plan = run.turn.plan
+    assert plan is not None
+    plan.items = _without_messages(plan.items)
+
+
+async def _blocked_message(run: Run, guardrail_name: str) -> str:
+    """Return what stands in the place of a rejected output; a formatter that fails is passed over for our own words."""
+    blocked: object = run.spec.config.output_guardrail_blocked_message
+    if callable(blocked):
+        try:
+            blocked = blocked(OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context))
+            if inspect.isawaitable(blocked):
+                blocked = cast("object", await blocked)
+        except Exception:  # boundary of the user's formatter: a wording that fails must not let the output out
+            log.exception("the formatter of output_guardrail_blocked_message failed; the default message is used")
+            return WITHHELD
+    return blocked if isinstance(blocked, str) and blocked else WITHHELD
+
+
+def _without_messages(items: list[RunItem]) -> list[RunItem]:
+    """Return `items` without messages, and without the reasoning that no provider takes when its message is gone."""
+    kept: list[RunItem] = []
+    dropped = False
+    for item in reversed(items):
+        dropped = isinstance(item, MessageOutputItem) or (dropped and isinstance(item, ReasoningItem))
+        if not dropped:
+            kept.append(item)
+    return kept[::-1]
 
 
 def output_as_text(agent: Agent[Any], output: Any) -> str:
     """Return an output as the text a model would have written for it.
 
     Raises:
-        TypeError: the output has no JSON form.
+        TypeError: the output has no JSON form, and the agent an output type.
     """
-    if isinstance(output, str):
-        schema = agent.compiled_output()
-        if schema is None or schema.is_plain_text():
-            return output
     schema = agent.compiled_output()
-    plain = _plain(output)
-    if schema is not None and set(schema.json_schema().get("properties", ())) == {"response"}:
-        plain = {"response": plain}
-    return json.dumps(plain, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    if dump is not None:
-        return dump(mode="json")
-    import dataclasses
-
-    import attrs
-
-    if attrs.has(cast("type[object]", type(value))):
-        return attrs.asdict(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value
+    if schema is None or schema.is_plain_text():
+        return str(output)
+    if isinstance(schema, AgentOutputSchema):
+        return schema.dump_json(output)
+    return json.dumps(output, ensure_ascii=False, separators=(",", ":"))

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from agentrun._exceptions import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
+from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._run.order import InOrder
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ async def judge(
             raise tripped(verdict)
 
 
+async def _judge_apart(*arguments: Any) -> None:
+    """Ask one guardrail, as `judge`, in a task of its own, where a cancellation of its own must not pass for a verdict.
+
+    Raises:
+        RuntimeError: the guardrail raised the backend's cancellation, and nobody had cancelled it.
+    """
+    with failing_if_uncalled_for("a guardrail"):
+        await judge(*arguments)
+
+
 def start_judges(
     nursery: TaskGroup,
     asks: Sequence[Callable[[], Awaitable[_Verdict]]],
@@ -55,7 +66,7 @@ def start_judges(
     order = InOrder()
     with send_verdicts:
         for place, ask in enumerate(asks):
-            nursery.start_soon(judge, ask, tripped, send_verdicts.clone(), order, place, ended, name="guardrail")
+            nursery.start_soon(_judge_apart, ask, tripped, send_verdicts.clone(), order, place, ended, name="guardrail")
 
 
 def take_verdicts(

@@ -70,7 +70,7 @@ async def _record(run: Run, handoff: Handoff[Any, Any]) -> None:
     Source: handoffs, "Input filters".
     """
     config, state = run.spec.config, run.state
-    input_filter = handoff.input_filter or config.handoff_input_filter
+    input_filter = handoff.input_filter if handoff.input_filter is not None else config.handoff_input_filter
     nests = handoff.nest_handoff_history if handoff.nest_handoff_history is not None else config.nest_handoff_history
     if state.server_managed:
         if input_filter is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -80,6 +81,24 @@ def one_exception(run_data: Callable[[], RunErrorDetails], order: Callable[[Base
     if chosen is not caught and others and chosen.__cause__ is None:
         raise chosen from BaseExceptionGroup("also raised while the run stopped", others)
     raise chosen
+
+
+@contextmanager
+def failing_if_uncalled_for(what: str) -> Generator[None]:
+    """Make a cancellation that the block's own code raises a failure, where no scope round the block is cancelled.
+
+    For the outermost block of a task that a nursery started: the nursery would take it for the end of that task, as if
+    all were well. A task that others cancel by other means than scopes must not use it.
+
+    Raises:
+        RuntimeError: `what` raised the backend's cancellation, and nobody had cancelled it.
+    """
+    try:
+        yield
+    except anyio.get_cancelled_exc_class() as exc:
+        if anyio.current_effective_deadline() == -math.inf:
+            raise
+        raise RuntimeError(f"{what} raised {type(exc).__name__} although nobody cancelled it") from exc
 
 
 def _choose(

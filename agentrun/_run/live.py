@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ class LiveRun:
             if not isinstance(exc, anyio.get_cancelled_exc_class()):
                 self._error = exc
                 self.delivered = True  # it leaves through the nursery
+            elif anyio.current_effective_deadline() != -math.inf:
+                self._error = exc  # nobody cancelled the run: a hook or a model raised it, and the reader gets it
             raise
         finally:
             self.desk.close()
@@ -98,17 +101,17 @@ class LiveRun:
 
     def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
         """Stop the run; see `RunResultStreaming.cancel`."""
+        if mode == "immediate":  # also when the run has ended: its reader wants no more of it
+            self._sink.consumer.cut = True
+            self._sink.consumer.leave()
         if self._done.is_set():
             return
         self._scope.cancel(mode, within=within)
-        if mode == "immediate":
-            self._sink.consumer.cut = True
-            self._sink.consumer.leave()
-            if not self.started:
-                self.started = True
-                self.desk.close()
-                self._sink.close()
-                self._done.set()
+        if mode == "immediate" and not self.started:
+            self.started = True
+            self.desk.close()
+            self._sink.close()
+            self._done.set()
 
     def note_reader(self) -> None:
         """Note that the current task reads the events."""
@@ -161,7 +164,7 @@ class LiveRun:
         try:
             await self.host()
         except anyio.get_cancelled_exc_class():
-            self.close()  # the event loop ends, and whoever was to read with it
+            self._sink.consumer.close()  # the event loop ends, most likely, and whoever was to read with it
             raise
         except BaseException as exc:  # noqa: BLE001 - kept for the reader: a root task has nobody to raise it to
             self._error = exc
@@ -174,7 +177,7 @@ class LiveRun:
 
     async def join(self) -> None:
         """Cancel the run and wait for its end, also from a cancelled task."""
-        self.cancel()
+        self.leave()
         again: BaseException | None = None
         with anyio.move_on_after(JOIN_SECONDS, shield=True) as patience:
             while not self.is_complete:
@@ -199,5 +202,6 @@ class LiveRun:
         self._sink.consumer.close()
 
     def leave(self) -> None:
-        """Cancel the run because its reader is gone."""
-        self.cancel()
+        """Cancel the run because its reader is gone; what it failed with before that stays to be raised."""
+        if not self._done.is_set():
+            self.cancel()

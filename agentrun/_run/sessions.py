@@ -20,6 +20,7 @@ from agentrun._exceptions import RunTimeoutError, UserError
 from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF, History
 from agentrun._items import ItemHelpers, ToolApprovalItem, copy_json
 from agentrun._run.holding import hold
+from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._settings import SessionSettings
 from agentrun.memory.session import lock_key
 
@@ -88,6 +89,10 @@ async def read(run: Run) -> None:
     get_items = _with_wrapper(run, session.get_items)
     stored = await (get_items(limit=settings.limit) if settings.limit is not None else get_items())
     history = [dict(item) for item in stored]
+    if state.reasoning_item_id_policy == "omit":
+        for item in history:
+            if item.get("type") == "reasoning":
+                item.pop("id", None)
     new = state.input_items()
     combine = run.spec.config.session_input_callback
     if combine is None:
@@ -150,6 +155,7 @@ async def store(run: Run) -> None:
 
     Raises:
         RunTimeoutError: the write took longer than `Timeouts.save`; whether it was stored, the session knows.
+        RuntimeError: the session raised the backend's cancellation, and nobody had cancelled it.
         Exception: whatever the session raises; nothing is stored then, and the state knows.
 
     Source: sessions, "How sessions work".
@@ -198,7 +204,8 @@ async def _write(
             scope.deadline = anyio.current_time() + limit
         with scope:
             try:
-                await add_items(whole)
+                with failing_if_uncalled_for("the session"):
+                    await add_items(whole)
             except Exception as exc:  # noqa: BLE001 - raised below, without a group round it
                 failure = exc
                 return

@@ -419,7 +419,7 @@ def _property_schema(schema: JsonSchema, field: FieldSpec) -> JsonSchema:
         schema["description"] = field.description
     if field.default is not MISSING:
         with contextlib.suppress(TypeError, ValueError):  # a default without a JSON form is the function's own business
-            schema["default"] = _plain(field.default)
+            schema["default"] = as_json(field.default)
     return schema
 
 
@@ -428,13 +428,17 @@ def _tag_values(schema: JsonSchema) -> frozenset[str]:
     return frozenset(values) if values and all(isinstance(value, str) for value in values) else frozenset()
 
 
-def _plain(value: Any) -> Any:
-    """Return a default as JSON, or raise TypeError."""
+def as_json(value: Any) -> Any:
+    """Return a value of a type with a schema as JSON values.
+
+    Raises:
+        TypeError: it has no JSON form.
+    """
     cls: Any = value.__class__
     members: Any = value
     match value:
         case enum.Enum():
-            return _plain(value.value)
+            return as_json(value.value)
         case None | bool() | int() | str():
             return value
         case float() if math.isfinite(value):
@@ -444,15 +448,15 @@ def _plain(value: Any) -> Any:
         case uuid.UUID() | decimal.Decimal() | pathlib.PurePath():
             return str(value)
         case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in members]
+            return [as_json(item) for item in members]
         case dict() if all(isinstance(key, str) for key in members):
-            return {key: _plain(item) for key, item in members.items()}
+            return {key: as_json(item) for key, item in members.items()}
         case _:
             pass
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
     if attrs.has(cls):
-        return {field.alias: _plain(getattr(value, field.name)) for field in attrs.fields(cls) if field.init}
+        return {field.alias: as_json(getattr(value, field.name)) for field in attrs.fields(cls) if field.init}
     if (dump := getattr(value, "model_dump", None)) is not None:
         return dump(mode="json")
     raise TypeError(f"no JSON form for {value!r}")

@@ -365,3 +365,18 @@ async def test_a_deadline_on_the_run_is_an_error_with_what_the_run_had(run: Any)
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.run_data is not None
     assert [item.type for item in caught.value.run_data.new_items] == ["tool_call_item", "tool_call_output_item"]
+
+
+@covers("CN-1")
+@pytest.mark.parametrize("failing", [False, True])
+async def test_after_cancel_nothing_comes_of_a_run_that_had_ended_already(failing: bool) -> None:
+    model = ScriptedModel([] if failing else ["answer"])
+    result = Runner.run_streamed(Agent(name="a", model=model), "hi")
+    events = result.stream_events()
+    assert (await anext(events)).type == "agent_updated_stream_event"
+    with anyio.fail_after(5):
+        while not result.is_complete:
+            await checkpoint()
+    result.cancel()
+    assert [event async for event in events] == []
+    assert (result.run_loop_exception is not None) is failing

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import anyio
 import pytest
@@ -15,7 +16,9 @@ from agentrun import (
     Agent,
     AgentsException,
     GuardrailFunctionOutput,
+    InMemorySession,
     InputGuardrailTripwireTriggered,
+    ItemHelpers,
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelRefusalError,
@@ -106,12 +109,63 @@ async def test_a_handlers_answer_is_checked(run: Any) -> None:
         return await run(agent_of([[call()]], **fields), max_turns=1, error_handlers=handlers)
 
     assert (await ask({"final_output": "x", "include_in_history": False})).items[-1] == "tool_call_output_item"
-    assert (await ask({"other": "x"})).final_output == "{'other': 'x'}"
+    assert (await ask({"other": "x"})).final_output == {"other": "x"}
     assert (await ask([1, 2], output_type=list[int])).final_output == [1, 2]
     with pytest.raises(UserError, match="extra"):
         await ask({"final_output": "x", "extra": 1})
     with pytest.raises(UserError, match="output type"):
         await ask("no list", output_type=list[int])
+
+
+@dataclass
+class Score:
+    points: int
+
+
+@covers("S-50", "ER-9")
+async def test_the_message_of_a_handlers_output_is_what_a_model_would_have_written(run: Any) -> None:
+    async def ask(output: Any, output_type: Any) -> str:
+        result = await run(
+            agent_of([], output_type=output_type), max_turns=0, error_handlers={"max_turns": lambda data: output}
+        )
+        assert result.final_output == output
+        return ItemHelpers.text_message_outputs(result.new_items)
+
+    assert await ask(["a", "b"], list[str]) == '{"response":["a","b"]}'
+    assert await ask([Score(1), Score(2)], list[Score]) == '{"response":[{"points":1},{"points":2}]}'
+    assert await ask({"points": 1}, TypedDict("Points", {"points": int})) == '{"points":1}'
+    assert await ask({"response": "x"}, TypedDict("Said", {"response": str})) == '{"response":"x"}'
+    assert await ask("no time", None) == "no time"
+
+
+@covers("S-51", "ER-9")
+async def test_a_handler_is_shown_the_reply_that_is_no_good(run: Any) -> None:
+    async def ask(kind: str, reply: Any) -> Any:
+        seen: list[Any] = []
+        agent = Agent(name="a", model=ScriptedModel([[call()], reply]), tools=[look], output_type=list[int])
+        await run(agent, error_handlers={kind: lambda data: seen.append(data.run_data) or [1]})
+        return seen[0]
+
+    for kind, reply in (("invalid_final_output", "no json"), ("model_refusal", [refusal("no")])):
+        data = await ask(kind, reply)
+        assert [item.type for item in data.new_items] == [
+            *("tool_call_item", "tool_call_output_item", "message_output_item"),
+        ]
+        assert len(data.raw_responses) == 2
+        assert [item.get("type", "message") for item in data.history] == [
+            *("message", "function_call", "function_call_output", "message"),
+        ]
+
+
+@covers("S-50", "S-61")
+async def test_the_input_of_a_run_without_a_single_turn_is_stored(run: Any) -> None:
+    session = InMemorySession()
+    with pytest.raises(MaxTurnsExceeded):
+        await run(agent_of([]), session=session, max_turns=0)
+    assert [item["content"] for item in await session.get_items()] == ["hi"]
+    session = InMemorySession()
+    await run(agent_of([]), session=session, max_turns=0, error_handlers={"max_turns": lambda data: "no time"})
+    assert [item.get("role") for item in await session.get_items()] == ["user", "assistant"]
 
 
 @covers("S-51", "ER-9")

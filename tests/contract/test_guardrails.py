@@ -33,7 +33,7 @@ from agentrun import (
     tool_input_guardrail,
     tool_output_guardrail,
 )
-from agentrun.testing import Gate, ScriptedModel, function_call, hang, no_leaks
+from agentrun.testing import Gate, ScriptedModel, assistant_message, function_call, hang, no_leaks, reasoning
 
 covers = pytest.mark.covers
 
@@ -269,6 +269,41 @@ async def test_a_rejected_message_is_not_kept_and_a_rejected_tool_output_is_repl
     kept: list[Any] = list(caught.value.run_data.new_items)
     assert [item.type for item in kept] == ["tool_call_item", "tool_call_output_item"]
     assert kept[1].raw_item["output"] == "Output withheld by an output guardrail."
+
+
+@covers("GR-9", "S-24")
+async def test_of_a_rejected_tool_output_nothing_is_left_to_read(run: Any) -> None:
+    @output_guardrail
+    async def trip(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        return GuardrailFunctionOutput(output, True)
+
+    @tool_output_guardrail
+    def keep(data: Any) -> ToolGuardrailFunctionOutput:
+        return ToolGuardrailFunctionOutput.allow(data.output)
+
+    @function_tool(tool_output_guardrails=[keep])
+    def tell() -> str:
+        return "secret"
+
+    reply = [reasoning("hm", item_id="r1"), assistant_message("secret"), reasoning("hm", item_id="r2"), call("tell")]
+    agent = Agent(
+        name="a",
+        model=ScriptedModel([reply]),
+        tools=[tell],
+        tool_use_behavior="stop_on_first_tool",
+        output_guardrails=[trip],
+    )
+    with pytest.raises(OutputGuardrailTripwireTriggered) as caught:
+        await run(agent)
+    withheld = "Output withheld by an output guardrail."
+    data = caught.value.run_data
+    assert data is not None
+    # The reasoning before the message that was dropped goes with it: no provider takes it alone.
+    assert [getattr(item.raw_item, "id", None) for item in data.new_items] == ["r2", "c1", None]
+    assert data.tool_output_guardrail_results[0].output.output_info == withheld
+    for verdict in (caught.value.guardrail_result, *data.output_guardrail_results):
+        assert verdict.agent_output == withheld
+        assert verdict.output.output_info is None
 
 
 def tool_guards(log: list[str], *, before: Any = None, after: Any = None) -> Any:

@@ -211,3 +211,25 @@ async def test_an_agent_may_hand_over_to_itself_by_way_of_others(run: Any) -> No
     assert result.last_agent is a
     if run.streamed:
         assert [name for name in result.item_events if name.startswith("agent:")] == ["agent:a", "agent:b", "agent:a"]
+
+
+@covers("S-47", "HO-6")
+async def test_a_handoffs_own_filter_counts_even_if_it_is_false_as_a_value(run: Any) -> None:
+    class Filter:
+        seen = 0
+
+        def __bool__(self) -> bool:
+            return False
+
+        def __call__(self, data: HandoffInputData) -> HandoffInputData:
+            self.seen += 1
+            return data
+
+    def other(data: HandoffInputData) -> HandoffInputData:
+        raise AssertionError("the configured filter is for handoffs without one")
+
+    mine = Filter()
+    agent, b = pair([[call("transfer_to_b", "h")]], input_filter=mine)
+    result = await run(agent, run_config=RunConfig(handoff_input_filter=other))
+    assert result.last_agent is b
+    assert mine.seen == 1

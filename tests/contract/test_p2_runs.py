@@ -387,6 +387,16 @@ async def test_ids_of_reasoning_items_are_kept_or_left_out_of_what_the_run_makes
     assert _reasoning_ids(result.to_input_list()) == expected
 
 
+@covers("RC-14")
+async def test_ids_of_reasoning_items_that_a_session_kept_are_left_out_too(run: Any) -> None:
+    session = InMemorySession()
+    await run(agent_of([[reasoning("hm"), call()], "done"], look), session=session)
+    agent = agent_of(["done"], look)
+    await run(agent, session=session, run_config=RunConfig(reasoning_item_id_policy="omit"))
+    assert _reasoning_ids(inputs_of(agent)) == [None]
+    assert _reasoning_ids(await session.get_items()) == ["scripted-reasoning"]
+
+
 # Errors and guardrails
 
 
@@ -476,3 +486,21 @@ async def test_the_text_in_the_place_of_a_withheld_tool_output_can_be_chosen(run
     said = "judge, a: Output withheld by an output guardrail." if is_function else "withheld"
     assert outputs(raised.value.run_data) == [said]
     assert [item["output"] for item in await session.get_items() if "output" in item] == [said]
+
+
+@covers("RC-15")
+@pytest.mark.parametrize("answer", [None, "", 7, ValueError("no words")])
+async def test_a_formatter_without_words_for_a_withheld_output_leaves_the_default_ones(run: Any, answer: Any) -> None:
+    @output_guardrail
+    async def judge(ctx: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        return GuardrailFunctionOutput(None, True)
+
+    def word(args: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    agent = agent_of([[call()]], look, tool_use_behavior="stop_on_first_tool", output_guardrails=[judge])
+    with pytest.raises(OutputGuardrailTripwireTriggered) as raised:
+        await run(agent, run_config=RunConfig(output_guardrail_blocked_message=word))
+    assert outputs(raised.value.run_data) == ["Output withheld by an output guardrail."]
