@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import reprlib
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -282,7 +283,13 @@ class RunResult(RunResultBase):
         """Return a summary of several lines."""
         return self._summary(f"Last agent: Agent(name={self.last_agent.name!r}, ...)")
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """Return one line; a long output is cut in it."""
+        interrupted = f", interruptions={len(self.interruptions)}" if self.interruptions else ""
+        return (
+            f"{type(self).__name__}(final_output={reprlib.repr(self.final_output)}, new_items={len(self.new_items)}"
+            f"{interrupted})"
+        )
 
 
 class EventStream:
@@ -551,6 +558,10 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
             self._last_agent = LastAgent(self._live.current_agent)
         self._last_agent.release()
         self._live.state.release_agents()
+
+    def __repr__(self) -> str:
+        """Return one line that says where the run is."""
+        return f"{type(self).__name__}(current_turn={self.current_turn}, is_complete={self.is_complete})"
 
     def __str__(self) -> str:
         """Return a summary of several lines."""

@@ -38,6 +38,9 @@ class InMemorySession(SessionABC):
         self.lock_key: object = object()
         self._items: list[TResponseInputItem] = []
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.session_id!r})"
+
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the newest `limit` items, oldest first; all of them for None or a negative number."""
         await anyio.lowlevel.checkpoint()

@@ -76,6 +76,9 @@ class SQLiteSession(SessionABC):
         self._release = weakref.finalize(self, self._database.release)
         self._schema = self._tables()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.session_id!r}, {os.fspath(self.db_path)!r})"
+
     @property
     def lock_key(self) -> tuple[str, str, str, str]:
         """What runs queue on: the conversation in this file and table, whatever object it is reached through."""

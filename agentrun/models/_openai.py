@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._http.endpoint import CONNECT_SECONDS, Endpoint
@@ -80,6 +81,10 @@ class OpenAIModel(Model):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self._endpoint.base_url!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # An agent may be copied deeply, and neither connections nor the caller's client can be.
+        return copy.copy(self)
 
     async def close(self) -> None:
         """Close the idle connections that the running event loop holds to the provider; a user's client stays open."""

@@ -241,6 +241,10 @@ class MultiProvider(ModelProvider):
         self._openai_prefix_mode = openai_prefix_mode
         self._unknown_prefix_mode = unknown_prefix_mode
 
+    def __repr__(self) -> str:
+        prefixes = [] if self.provider_map is None else sorted(self.provider_map.get_mapping())
+        return f"{type(self).__name__}(prefixes={['openai', *prefixes]!r})"
+
     def get_model(self, model_name: str | None) -> Model:
         """Return the model called `model_name`, OpenAI's default model for None.
 
