@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,6 +23,8 @@ class Decision:
 
 def fingerprint(name: str, arguments: str) -> str:
     """Return what tells a call from another one with the same id: a hash of name and arguments."""
+    import hashlib
+
     text = f"{len(name)} {name} {arguments}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Value
 from agentrun._fields import flag, function, list_of, mapping, one_of, required_text, text
 from agentrun._settings import (
     MaybeAwaitable,
@@ -42,8 +42,8 @@ ToolNotFoundBehavior = Literal["raise_error", "return_error_to_model"]
 ToolNameCollisionPolicy = Literal["warn", "error"]
 
 
-@attrs.define(repr=False)
-class ModelInputData(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelInputData(Value):
     """What is about to be sent to a model.
 
     Source: running agents, `call_model_input_filter`.
@@ -54,8 +54,8 @@ class ModelInputData(Dataclass):
     instructions: str | None
 
 
-@attrs.define(repr=False)
-class CallModelData(Dataclass, Generic[TContext]):
+@attrs.define(eq=False, repr=False)
+class CallModelData(Value, Generic[TContext]):
     """What a `call_model_input_filter` is told.
 
     Source: running agents, `call_model_input_filter`.
@@ -74,8 +74,8 @@ SessionInputCallback: TypeAlias = (
 )
 
 
-@attrs.define(repr=False)
-class OutputGuardrailBlockedMessageArgs(Dataclass, Generic[TContext]):
+@attrs.define(eq=False, repr=False)
+class OutputGuardrailBlockedMessageArgs(Value, Generic[TContext]):
     """What an `output_guardrail_blocked_message` formatter is told."""
 
     default_message: str
@@ -165,8 +165,8 @@ def _event_buffer(instance: object, attribute: attrs.Attribute[Any], value: Any)
         raise ValueError(f"{attribute.name} must be a whole number of at least 1, got {value!r}")
 
 
-@attrs.define(repr=False)
-class RunConfig(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RunConfig(Value):
     """Everything about a run that does not belong to one agent.
 
     Raises:
@@ -264,8 +264,8 @@ def _default_config() -> RunConfig:
     return RunConfig()
 
 
-@attrs.define(repr=False)
-class RunErrorData(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RunErrorData(Value):
     """What an error handler is told of the run.
 
     Source: running agents, "Error handlers".
@@ -281,8 +281,8 @@ class RunErrorData(Dataclass):
     last_agent: Agent[Any]
 
 
-@attrs.define(repr=False)
-class RunErrorHandlerInput(Dataclass, Generic[TContext]):
+@attrs.define(eq=False, repr=False)
+class RunErrorHandlerInput(Value, Generic[TContext]):
     """What an error handler gets.
 
     Source: running agents, "Error handlers".
@@ -293,8 +293,8 @@ class RunErrorHandlerInput(Dataclass, Generic[TContext]):
     run_data: RunErrorData
 
 
-@attrs.define(repr=False)
-class RunErrorHandlerResult(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RunErrorHandlerResult(Value):
     """The output a handler supplies instead of the error.
 
     Source: running agents, "Error handlers".

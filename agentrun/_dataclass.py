@@ -11,7 +11,7 @@ import attrs
 if TYPE_CHECKING:
     from dataclasses import Field
 
-__all__ = ["Dataclass"]
+__all__ = ["Dataclass", "Value"]
 
 
 class _Twin:
@@ -94,3 +94,17 @@ class Dataclass:
     else:
         __dataclass_fields__ = _Twin()
         __dataclass_params__ = _Twin()
+
+
+class Value(Dataclass):
+    """The base of those that are equal when all their fields are, with `eq=False` for the same reason."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        names = [field.name for field in attrs.fields(cast("Any", type(self))) if field.eq]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # what may change has none; `__eq__` leaves it None

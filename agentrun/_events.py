@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Value
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -28,8 +28,8 @@ RunItemEventName = Literal[
 ]
 
 
-@attrs.define(repr=False)
-class RawResponsesStreamEvent(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RawResponsesStreamEvent(Value):
     """One event of the model's own stream, as it came.
 
     Source: streaming, "Raw response events".
@@ -40,8 +40,8 @@ class RawResponsesStreamEvent(Dataclass):
     type: Literal["raw_response_event"] = "raw_response_event"
 
 
-@attrs.define(repr=False)
-class RunItemStreamEvent(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RunItemStreamEvent(Value):
     """One item of the run is there as a whole: a message, a call, an output, a handoff.
 
     Source: streaming, "Run item events".
@@ -52,8 +52,8 @@ class RunItemStreamEvent(Dataclass):
     type: Literal["run_item_stream_event"] = "run_item_stream_event"
 
 
-@attrs.define(repr=False)
-class AgentUpdatedStreamEvent(Dataclass):
+@attrs.define(eq=False, repr=False)
+class AgentUpdatedStreamEvent(Value):
     """Another agent works from here on; always the first event of a stream.
 
     Source: streaming, "Agent events".

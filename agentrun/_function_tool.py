@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overl
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Dataclass, Value
 from agentrun._exceptions import UserError
 from agentrun._fields import Check, check_takes
 from agentrun._strict import ensure_strict_json_schema
@@ -54,8 +54,8 @@ ToolFunction: TypeAlias = Callable[..., Any]
 """What `function_tool` takes: a function, a method or a callable object, sync or async."""
 
 
-@attrs.define(repr=False)
-class FunctionToolCustomDataContext(Dataclass):
+@attrs.define(eq=False, repr=False)
+class FunctionToolCustomDataContext(Value):
     """What a `custom_data_extractor` is told.
 
     Source: tools, "Custom data".

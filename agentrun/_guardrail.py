@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, T
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext, ToolContext
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Dataclass, Value
 from agentrun._exceptions import UserError
 from agentrun._fields import check_takes, flag, text
 from agentrun._settings import MaybeAwaitable
@@ -48,8 +48,8 @@ __all__ = [
 _V = TypeVar("_V")
 
 
-@attrs.define(repr=False)
-class GuardrailFunctionOutput(Dataclass):
+@attrs.define(eq=False, repr=False)
+class GuardrailFunctionOutput(Value):
     """What an input or output guardrail found.
 
     Source: guardrails, `GuardrailFunctionOutput`.
@@ -122,8 +122,8 @@ def _allow() -> AllowBehavior:
     return {"type": "allow"}
 
 
-@attrs.define(repr=False)
-class ToolGuardrailFunctionOutput(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ToolGuardrailFunctionOutput(Value):
     """What a tool guardrail found, and what is to happen; best made with `allow`, `reject_content`, `raise_exception`.
 
     Source: guardrails, "Tool guardrails".

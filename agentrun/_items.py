@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 import attrs
 
 from agentrun._codec import as_dict
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Dataclass, Value
 from agentrun._exceptions import AgentsException
 from agentrun._responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
 from agentrun._usage import Usage
@@ -340,8 +340,8 @@ def _new_id(prefix: str) -> str:
     return prefix + os.urandom(12).hex()
 
 
-@attrs.define(repr=False)
-class ModelResponse(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelResponse(Value):
     """One whole reply of a model.
 
     Source: models interface, `ModelResponse`.

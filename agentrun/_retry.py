@@ -7,14 +7,14 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Value
 from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
 
 ReplaySafety = Literal["safe", "unsafe"]
 
 
-@attrs.define(repr=False)
-class ModelRetryNormalizedError(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelRetryNormalizedError(Value):
     """A failed model call in terms that do not depend on the provider.
 
     Source: models, "Retries".
@@ -31,8 +31,8 @@ class ModelRetryNormalizedError(Dataclass):
     is_timeout: bool = False
 
 
-@attrs.define(repr=False)
-class ModelRetryAdviceRequest(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelRetryAdviceRequest(Value):
     """What a model is told when it is asked for advice."""
 
     error: Exception
@@ -43,8 +43,8 @@ class ModelRetryAdviceRequest(Dataclass):
     conversation_id: str | None = None
 
 
-@attrs.define(repr=False)
-class ModelRetryAdvice(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelRetryAdvice(Value):
     """What a model says of one of its failures.
 
     Source: models, "Retries".
@@ -61,8 +61,8 @@ class ModelRetryAdvice(Dataclass):
     response_started: bool = False
 
 
-@attrs.define(repr=False)
-class RetryDecision(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RetryDecision(Value):
     """A policy's answer.
 
     Source: models, "Retries".
@@ -76,8 +76,8 @@ class RetryDecision(Dataclass):
     """Try again even though the provider may have acted on the request already."""
 
 
-@attrs.define(repr=False)
-class RetryPolicyContext(Dataclass):
+@attrs.define(eq=False, repr=False)
+class RetryPolicyContext(Value):
     """What a policy is told.
 
     Source: models, "Retries".

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
-import anyio.from_thread
-import anyio.to_thread
 from typing_extensions import Unpack
 
 from agentrun._agent_base import AgentBase
@@ -370,6 +368,14 @@ def _streamed(run: Run, task_group: TaskGroup | None) -> RunResultStreaming:
 def _run_from_sync(run: Callable[[], Awaitable[RunResult]], backend: Backend) -> RunResult:
     if not _loop_is_running():
         return anyio.run(run, backend=backend)
+    return _run_beside(run, backend)
+
+
+def _run_beside(run: Callable[[], Awaitable[RunResult]], backend: Backend) -> RunResult:
+    """Run `run` on a loop in another thread, as this one runs a loop already."""
+    import anyio.from_thread
+    import anyio.to_thread
+
     if backend == "asyncio":
         with anyio.from_thread.start_blocking_portal(backend) as portal:
             return portal.call(run)
@@ -380,6 +386,8 @@ def _run_from_sync(run: Callable[[], Awaitable[RunResult]], backend: Backend) ->
 
 def _run_in_portal(run: Callable[[], Awaitable[RunResult]], backend: Backend) -> RunResult:
     """Run `run` on a loop of its own, from a worker thread; when the worker's own task is cancelled, so is the run."""
+    import anyio.from_thread
+
     with anyio.from_thread.start_blocking_portal(backend) as portal:
         done = portal.start_task_soon(run)
         while True:

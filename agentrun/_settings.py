@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Value
 from agentrun._fields import (
     flag,
     function,
@@ -35,8 +35,8 @@ MaybeAwaitable: TypeAlias = Awaitable[_T] | _T
 ReasoningItemIdPolicy = Literal["preserve", "omit"]
 
 
-@attrs.define(repr=False)
-class MCPToolChoice(Dataclass):
+@attrs.define(eq=False, repr=False)
+class MCPToolChoice(Value):
     """A `tool_choice` that forces one tool of a hosted MCP server; Responses API only.
 
     Raises:
@@ -82,8 +82,8 @@ def positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: A
         raise ValueError(f"{attribute.name} must be a positive number of seconds or None, got {value!r}")
 
 
-@attrs.define(repr=False)
-class Reasoning(Dataclass):
+@attrs.define(eq=False, repr=False)
+class Reasoning(Value):
     """How a reasoning model should think; goes to the provider as it is."""
 
     effort: str | None = None
@@ -92,8 +92,8 @@ class Reasoning(Dataclass):
     extra: dict[str, Any] | None = None
 
 
-@attrs.define(repr=False)
-class ModelRetryBackoffSettings(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelRetryBackoffSettings(Value):
     """How long to wait between attempts, in seconds; a field left None means its documented default.
 
     Source: models, "Retries".
@@ -117,8 +117,8 @@ def _backoff(value: Any) -> ModelRetryBackoffSettings | None:
     return None if value is None else from_plain(ModelRetryBackoffSettings, value, "backoff")
 
 
-@attrs.define(repr=False)
-class ModelRetrySettings(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelRetrySettings(Value):
     """When a failed model call is tried again. Without a policy a call is retried only where that is surely safe.
 
     Source: models, "Retries".
@@ -198,8 +198,8 @@ def _header_names(headers: Mapping[str, Any] | None) -> str:
     return "None" if headers is None else f"<{', '.join(map(str, headers))}>"
 
 
-@attrs.define(repr=False)
-class ModelSettings(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ModelSettings(Value):
     """What to ask of a model beside the conversation; a field left None leaves the provider's default.
 
     Raises:
@@ -278,8 +278,8 @@ class ModelSettings(Dataclass):
         return attrs.asdict(self, filter=_without_policy)
 
 
-@attrs.define(kw_only=True, repr=False)
-class Timeouts(Dataclass):
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Timeouts(Value):
     """The deadlines of a run, in seconds; None means no deadline of ours.
 
     Each is a deadline on the cancel scope of its level, so it reaches everything below. A caller's own
@@ -330,8 +330,8 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any)
         raise ValueError(f"{attribute.name} must be a whole number of at least 1 or None, got {value!r}")
 
 
-@attrs.define(repr=False)
-class ToolExecutionConfig(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ToolExecutionConfig(Value):
     """How the function calls of one reply are run.
 
     Source: running agents, "Tool execution".
@@ -343,8 +343,8 @@ class ToolExecutionConfig(Dataclass):
     """Whether tool input guardrails also run before a call is put up for approval."""
 
 
-@attrs.define(repr=False)
-class SessionSettings(Dataclass):
+@attrs.define(eq=False, repr=False)
+class SessionSettings(Value):
     """How much of a session a run reads.
 
     Source: sessions, "Session settings".

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, TypeGuard
-from urllib.parse import unquote
+from typing import Any, NoReturn, Self, TypeGuard
+
+import attrs
 
 from agentrun._exceptions import UserError
 
@@ -33,6 +34,7 @@ _ANNOTATIONS = frozenset(
         "$defs",
         "$id",
         "$schema",
+        "components",
         "contentEncoding",
         "contentMediaType",
         "contentSchema",
@@ -48,7 +50,19 @@ _ANNOTATIONS = frozenset(
 )
 """Keywords that accept every value, so they may stand beside a `$ref` and outlive it."""
 
+_READ_TOGETHER = (
+    ("properties", "patternProperties", "additionalProperties", "unevaluatedProperties"),
+    ("items", "prefixItems", "additionalItems", "unevaluatedItems"),
+    ("contains", "minContains", "maxContains"),
+    ("if", "then", "else"),
+)
+"""Keywords that mean something else beside others of their line."""
+
 _NOT_STRICT = "name every key in 'properties', or turn strict mode off for this tool or output type"
+
+
+class SchemaReferenceError(UserError, ValueError):
+    """A `$ref` that cannot be replaced by what it points to."""
 
 
 def ensure_strict_json_schema(schema: JsonSchema) -> JsonSchema:
@@ -60,8 +74,11 @@ def ensure_strict_json_schema(schema: JsonSchema) -> JsonSchema:
     without keys.
 
     Raises:
-        UserError: an object allows undeclared keys, a `$ref` cannot be resolved or has constraints beside it, the root
-            is a union or may be null, or the schema is deeper than 100 levels or larger than 100,000 nodes.
+        TypeError: the schema is no dict.
+        UserError: an object allows undeclared keys, an `allOf` of one and its parent both say what the other does not,
+            a `$ref` has constraints beside it, the root is a union or may be null, or the schema is deeper than 100
+            levels or larger than 100,000 nodes. It is a ValueError too if a `$ref` has no target in the schema, goes
+            round in a circle, or leads into or out of a part with an `$id` of its own.
 
     Source: tools, "Function tools", strict mode.
     """
@@ -81,11 +98,13 @@ def make_strict(schema: JsonSchema, *, as_root: bool) -> JsonSchema:
 
 def subschemas(schema: JsonSchema) -> Iterator[tuple[str, JsonSchema]]:
     """Yield each schema directly inside `schema` with its place, such as `properties.name`; booleans are left out."""
-    for keyword in _MAPS_OF_SCHEMAS:
-        if _is_object(members := schema.get(keyword)):
-            for name, member in members.items():
-                if _is_object(member):
-                    yield f"{keyword}.{name}", member
+    shared = schema.get("components")  # where OpenAPI documents keep their definitions
+    maps: dict[str, object] = {keyword: schema.get(keyword) for keyword in _MAPS_OF_SCHEMAS}
+    maps["components.schemas"] = shared.get("schemas") if _is_object(shared) else None
+    for place, members in maps.items():
+        for name, member in members.items() if _is_object(members) else ():
+            if _is_object(member):
+                yield f"{place}.{name}", member
     for keyword in _LISTS_OF_SCHEMAS:
         if _is_array(members := schema.get(keyword)):
             for index, member in enumerate(members):
@@ -94,6 +113,27 @@ def subschemas(schema: JsonSchema) -> Iterator[tuple[str, JsonSchema]]:
     for keyword in _SCHEMAS:
         if _is_object(member := schema.get(keyword)):
             yield keyword, member
+
+
+@attrs.frozen
+class _Place:
+    """Where in the document a conversion is."""
+
+    path: str = "$"
+    depth: int = 1
+    expanding: tuple[str, ...] = ()
+    """The `$ref`s whose targets we are inside of."""
+    in_resource: bool = False
+    """Whether we are inside a part with an `$id` of its own, where a `$ref` means something else."""
+
+    def member(self, name: str, schema: JsonSchema) -> Self:
+        """Return the place of a schema directly inside."""
+        inside = self.in_resource or _is_resource(schema)
+        return attrs.evolve(self, path=f"{self.path}.{name}", depth=self.depth + 1, in_resource=inside)
+
+    def target(self, reference: str) -> Self:
+        """Return the same place once the target of a reference stands there."""
+        return attrs.evolve(self, depth=self.depth + 1, expanding=(*self.expanding, reference))
 
 
 class _Strict:
@@ -106,79 +146,171 @@ class _Strict:
         self._nodes_left = MAX_SCHEMA_NODES
 
     def root(self) -> JsonSchema:
-        self._convert(self._document, "$", (), 1)
+        self._convert(self._document, _Place())
         return self._document
 
-    def _convert(self, schema: JsonSchema, where: str, expanding: tuple[str, ...], depth: int) -> None:
-        """Rewrite `schema` in place; `expanding` holds the `$ref`s whose targets we are inside of."""
-        if depth > MAX_SCHEMA_DEPTH:
-            raise UserError(f"the JSON schema expands deeper than {MAX_SCHEMA_DEPTH} levels at {where}; flatten it")
+    def _convert(self, schema: JsonSchema, place: _Place) -> None:
+        """Rewrite `schema` in place."""
+        place = self._flatten(schema, place)
+        if schema.get("default", ...) is None:
+            del schema["default"]
+        _one_of_to_any_of(schema)
+        _close_object(schema, place.path)
+        for name, member in subschemas(schema):
+            self._convert(member, place.member(name, member))
+
+    def _flatten(self, schema: JsonSchema, place: _Place, *, whole: bool = False) -> _Place:
+        """Replace, in place, an `allOf` of one and a `$ref` that has company by what they mean.
+
+        Args:
+            schema: the schema.
+            place: where it stands.
+            whole: replace a `$ref` without company too.
+
+        Returns:
+            The place, which knows of the references that were followed.
+        """
+        followed = len(place.expanding)
+        while True:
+            self._spend(place)
+            if _is_array(members := schema.get("allOf")) and len(members) == 1 and _is_object(members[0]):
+                place = self._merge_single_all_of(schema, members[0], place)
+                continue
+            reference = schema.get("$ref")
+            if reference is None or (len(schema) == 1 and not whole):
+                return place
+            if reference in place.expanding[followed if not whole else 0 :]:
+                raise SchemaReferenceError(
+                    f"'$ref' {reference!r} at {place.path} is circular; let it lead to a schema, or stand alone"
+                )
+            expanded = self._expand(schema, reference, place)
+            if expanded is place:
+                return place
+            place = expanded
+
+    def _spend(self, place: _Place) -> None:
+        if place.depth > MAX_SCHEMA_DEPTH:
+            raise UserError(
+                f"the JSON schema expands deeper than {MAX_SCHEMA_DEPTH} levels at {place.path}; flatten it"
+            )
         self._nodes_left -= 1
         if self._nodes_left < 0:
             raise UserError(
                 f"the JSON schema expands to more than {MAX_SCHEMA_NODES} nodes; use fewer or flatter $refs"
             )
 
-        # Merging may uncover a further allOf of one or $ref, each of which is smaller or one expansion deeper.
-        while True:
-            _merge_single_all_of(schema)
-            reference = schema.get("$ref")
-            if reference is None or len(schema) == 1:
-                break
-            expanding = self._expand(schema, reference, where, expanding)
-        if schema.get("default", ...) is None:
-            del schema["default"]
-        _one_of_to_any_of(schema)
-        _close_object(schema, where)
-        for place, member in subschemas(schema):
-            self._convert(member, f"{where}.{place}", expanding, depth + 1)
+    def _merge_single_all_of(self, schema: JsonSchema, member: JsonSchema, place: _Place) -> _Place:
+        """Lay the only member of an `allOf` over `schema`, whose own annotations win."""
+        if "$ref" in schema:
+            _refuse_beside_reference(["allOf"], place)
+        if _is_resource(member):
+            _refuse_resource(place)
+        del schema["allOf"]
+        texts = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
+        if len(texts) < len(schema):
+            place = self._flatten(member, place, whole=True)
+            _check_mergeable(schema, member, place)
+        schema.update({key: value for key, value in member.items() if key not in schema or value != {}})
+        schema.update(texts)
+        return place
 
-    def _expand(self, schema: JsonSchema, reference: object, where: str, expanding: tuple[str, ...]) -> tuple[str, ...]:
-        """Replace the `$ref` of `schema` by its target; annotations beside it win over those of the target."""
+    def _expand(self, schema: JsonSchema, reference: object, place: _Place) -> _Place:
+        """Replace the `$ref` of `schema` by its target; annotations beside it win over those of the target.
+
+        Returns:
+            The place of the target, or `place` itself when the reference stays.
+        """
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         if constraints := sorted(beside.keys() - _ANNOTATIONS):
-            raise UserError(
-                f"the JSON schema has {', '.join(map(repr, constraints))} beside '$ref' at {where}, which strict mode "
-                "cannot merge without changing what is accepted; move them into the target of the reference"
-            )
+            _refuse_beside_reference(constraints, place)
         if not isinstance(reference, str):
-            raise UserError(f"'$ref' at {where} must be a string, got {reference!r}")
-        if beside.keys() <= {"default"} and beside.get("default", ...) is None:
+            raise SchemaReferenceError(f"'$ref' at {place.path} must be a string, got {reference!r}")
+        if beside.keys() == {"default"} and beside["default"] is None:
             del schema["default"]
-            return expanding
-        if reference in expanding or (reference == "#" and where != "$"):
+            return place
+        if reference in place.expanding or (reference == "#" and place.path != "$"):
             # A recursive schema has no finite expansion; only texts are lost by keeping the bare reference.
             schema.clear()
             schema["$ref"] = reference
-            return expanding
-        target = copy.deepcopy(self._resolve(reference, where))
+            return place
+        if place.in_resource:
+            _refuse_resource(place)
+        target = copy.deepcopy(self._resolve(reference, place))
         schema.clear()
         schema.update(target)
         schema.update(beside)
-        return (*expanding, reference)
+        return place.target(reference)
 
-    def _resolve(self, reference: str, where: str) -> JsonSchema:
+    def _resolve(self, reference: str, place: _Place) -> JsonSchema:
         if reference != "#" and not reference.startswith("#/"):
-            raise UserError(f"'$ref' {reference!r} at {where} points outside the schema; use '#/$defs/<name>'")
+            raise SchemaReferenceError(
+                f"'$ref' {reference!r} at {place.path} points outside the schema; use '#/$defs/<name>'"
+            )
+        from urllib.parse import unquote
+
         target: object = self._original
-        for part in unquote(reference).split("/")[1:]:
+        try:
+            parts = unquote(reference, errors="strict").split("/")[1:]
+        except UnicodeDecodeError as exc:
+            raise SchemaReferenceError(f"'$ref' {reference!r} at {place.path} is not UTF-8 once decoded") from exc
+        for part in parts:
             part = part.replace("~1", "/").replace("~0", "~")
             if _is_object(target) and part in target:
                 target = target[part]
             elif _is_array(target) and part.isdecimal() and int(part) < len(target):
                 target = target[int(part)]
             else:
-                raise UserError(f"'$ref' {reference!r} at {where} has no target; add {part!r} to the schema")
+                raise SchemaReferenceError(
+                    f"'$ref' {reference!r} at {place.path} has no target; add {part!r} to the schema"
+                )
+            if _is_object(target) and _is_resource(target):
+                _refuse_resource(place)
         if not _is_object(target):
-            raise UserError(f"'$ref' {reference!r} at {where} must point to a schema object, not {target!r}")
+            raise SchemaReferenceError(
+                f"'$ref' {reference!r} at {place.path} must point to a schema object, not {target!r}"
+            )
         return target
 
 
-def _merge_single_all_of(schema: JsonSchema) -> None:
-    while _is_array(members := schema.get("allOf")) and len(members) == 1 and _is_object(members[0]):
-        del schema["allOf"]
-        for key, value in members[0].items():
-            schema.setdefault(key, value)
+def _is_resource(schema: JsonSchema) -> bool:
+    """Return whether references in `schema` are read against an identifier of its own."""
+    return isinstance(schema.get("$id"), str)
+
+
+def _refuse_resource(place: _Place) -> NoReturn:
+    raise SchemaReferenceError(
+        f"the JSON schema has a '$ref' at {place.path} that leads into or out of a part with an '$id' of its own; "
+        "take out that '$id' and let the reference begin at the root"
+    )
+
+
+def _refuse_beside_reference(keywords: list[str], place: _Place) -> NoReturn:
+    raise UserError(
+        f"the JSON schema has {', '.join(map(repr, keywords))} beside '$ref' at {place.path}, which strict mode "
+        "cannot merge without changing what is accepted; move them into the target of the reference"
+    )
+
+
+def _check_mergeable(schema: JsonSchema, member: JsonSchema, place: _Place) -> None:
+    """Raise if the two together, as one object, would not accept just what both accept."""
+    alone = (schema.keys() & member.keys()) - _ANNOTATIONS - {key for keys in _READ_TOGETHER for key in keys}
+    for keys in (*_READ_TOGETHER, *((key,) for key in sorted(alone))):
+        ours, theirs = ({key: one[key] for key in keys if one.get(key, {}) != {}} for one in (schema, member))
+        if ours and theirs and not _same_json(ours, theirs):
+            raise UserError(
+                f"the JSON schema has {', '.join(map(repr, ours))} beside an 'allOf' with "
+                f"{', '.join(map(repr, theirs))} at {place.path}, which strict mode cannot merge without changing what "
+                "is accepted; write one schema that says both"
+            )
+
+
+def _same_json(one: object, other: object) -> bool:
+    """Return whether two values are the same JSON: 1 and 1.0 are, 1 and true are not."""
+    if _is_object(one) and _is_object(other):
+        return one.keys() == other.keys() and all(_same_json(one[key], other[key]) for key in one)
+    if _is_array(one) and _is_array(other):
+        return len(one) == len(other) and all(map(_same_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def _one_of_to_any_of(schema: JsonSchema) -> None:
@@ -225,7 +357,7 @@ def _check_root(schema: JsonSchema) -> None:
 def _check_depth(schema: JsonSchema) -> None:
     """Raise before anything recursive, `copy.deepcopy` included, sees a schema that is too deep."""
     if not _is_object(schema):
-        raise UserError(f"a JSON schema must be a dict, got {schema!r}")
+        raise TypeError(f"a JSON schema must be a dict, got {schema!r}")
     pending: list[tuple[object, int]] = [(schema, 1)]
     seen = 0
     while pending:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Dataclass, Value
 from agentrun._function_tool import (
     FunctionTool,
     FunctionToolCustomDataContext,
@@ -146,8 +146,8 @@ class FunctionToolResult(Dataclass):
     """The result of the nested run, for agents used as tools."""
 
 
-@attrs.define(repr=False)
-class ToolsToFinalOutputResult(Dataclass):
+@attrs.define(eq=False, repr=False)
+class ToolsToFinalOutputResult(Value):
     """What a `tool_use_behavior` function decides: to end the run with an output, or to ask the model again.
 
     Source: agents, "Tool use behavior".

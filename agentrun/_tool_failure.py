@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Value
 from agentrun._exceptions import ModelBehaviorError, UserError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ ToolErrorFunction: TypeAlias = "Callable[[RunContextWrapper[Any], Exception], Ma
 ToolErrorKind = Literal["approval_rejected", "tool_not_found", "tool_exception"]
 
 
-@attrs.define(repr=False)
-class ToolErrorFormatterArgs(Dataclass, Generic[TContext]):
+@attrs.define(eq=False, repr=False)
+class ToolErrorFormatterArgs(Value, Generic[TContext]):
     """What a `tool_error_formatter` is told.
 
     Source: running agents, "Tool error formatter".

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Value
 from agentrun._responses import InputTokensDetails, OutputTokensDetails, ResponseUsage
 
 
@@ -38,8 +38,8 @@ def _count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
-@attrs.define(on_setattr=attrs.setters.NO_OP, repr=False)
-class RequestUsage(Dataclass):
+@attrs.define(on_setattr=attrs.setters.NO_OP, eq=False, repr=False)
+class RequestUsage(Value):
     """The tokens of one request to a model.
 
     Source: usage, "Per-request usage".
@@ -54,8 +54,8 @@ class RequestUsage(Dataclass):
     """True for a request that was cut off. `output_tokens` is then the number of deltas that arrived, a lower bound."""
 
 
-@attrs.define(on_setattr=attrs.setters.NO_OP, repr=False)
-class Usage(Dataclass):
+@attrs.define(on_setattr=attrs.setters.NO_OP, eq=False, repr=False)
+class Usage(Value):
     """The tokens of a run: sums over every reply that arrived whole, nested agents included.
 
     Source: usage.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import random
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,10 +15,10 @@ import attrs
 from agentrun._codec import structure_response, unstructure
 from agentrun._config import CallModelData, ModelInputData
 from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
+from agentrun._history import without_repeats
 from agentrun._items import ModelResponse
 from agentrun._logging import log_model_data
 from agentrun._responses import Response
-from agentrun._retry import ModelRetryAdviceRequest, RetryDecision, RetryPolicyContext, evaluate_policy, normalize_error
 from agentrun._run.context import Offer
 from agentrun._run.reply import shown, whole_items
 from agentrun._usage import RequestUsage, Usage
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from agentrun._exceptions import ModelLimitName
     from agentrun._handoff import Handoff
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
+    from agentrun._retry import RetryDecision
     from agentrun._run.context import Run
     from agentrun._settings import ModelSettings
     from agentrun._tool import FunctionTool, Tool
@@ -192,7 +192,7 @@ async def _make_request(run: Run, agent: Agent[Any], offer: Offer) -> Request:
             filtered = await filtered
         if not isinstance(filtered, ModelInputData):
             raise UserError(f"call_model_input_filter returned {filtered!r}, expected a ModelInputData; return one")
-        data = filtered
+        data = ModelInputData(without_repeats(filtered.input), filtered.instructions)
     return Request(
         offer.model,
         data.instructions,
@@ -235,6 +235,14 @@ async def _decide_retry(
 
     Source: models, "Retries".
     """
+    from agentrun._retry import (
+        ModelRetryAdviceRequest,
+        RetryDecision,
+        RetryPolicyContext,
+        evaluate_policy,
+        normalize_error,
+    )
+
     settings = request.settings.retry
     most = settings.max_retries if settings is not None and settings.max_retries is not None else DEFAULT_MAX_RETRIES
     if shown or attempt > most:
@@ -275,6 +283,8 @@ async def _decide_retry(
 
 def _backoff(settings: Any, attempt: int) -> float:
     """Return the seconds to wait after the `attempt`th failure."""
+    import random
+
     given = settings.backoff if settings is not None else None
     first = given.initial_delay if given is not None and given.initial_delay is not None else 0.25
     most = given.max_delay if given is not None and given.max_delay is not None else 2.0
