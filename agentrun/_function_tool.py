@@ -268,7 +268,7 @@ class FunctionTool(Dataclass):
         try:
             return ensure_strict_json_schema(schema)
         except UserError as exc:
-            raise UserError(f"{_named(self)}: {exc.message}") from exc
+            raise type(exc)(f"{_named(self)}: {exc.message}") from exc
 
     def __repr__(self) -> str:
         return f"FunctionTool(name={self.qualified_name!r})"

@@ -131,11 +131,89 @@ def test_a_strict_schema_stays_as_it_is() -> None:
         ({"anyOf": [POINT]}, "the root of a strict JSON schema must be one object, got 'anyOf'"),
         ({"oneOf": [POINT]}, "the root of a strict JSON schema must be one object"),
         ({"type": ["object", "null"]}, r"must be an object and nothing else, got type \['object', 'null'\]"),
-        ("text", "a JSON schema must be a dict, got 'text'"),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/A", "allOf": [{}]}}, "$defs": {"A": {}}},
+            "has 'allOf' beside '.ref'",
+        ),
+        (
+            {"properties": {"a": {"type": "string", "allOf": [{"type": "null"}]}}},
+            "'type' beside an 'allOf' with 'type'",
+        ),
+        ({**POINT, "allOf": [{"properties": {"y": {}}}]}, "'properties' beside an 'allOf' with 'properties'"),
+        ({"additionalProperties": False, "allOf": [POINT]}, "'additionalProperties' beside an 'allOf' with 'prop"),
+        ({"properties": {"a": {"const": [1], "allOf": [{"const": [True]}]}}}, "'const' beside an 'allOf' with 'const'"),
+        ({"properties": {"a": {"items": {}, "minItems": 1, "allOf": [{"$id": "urn:a"}]}}}, "an '.id' of its own"),
     ],
 )
 def test_what_cannot_be_strict_is_a_user_error(given: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
+        ensure_strict_json_schema(given)
+
+
+def test_a_schema_that_is_no_dict_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="a JSON schema must be a dict, got 'text'"):
+        ensure_strict_json_schema("text")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "strict"),
+    [
+        ({"type": "object", "allOf": [POINT]}, STRICT_POINT),
+        ({"type": "object", "properties": {}, "allOf": [POINT]}, STRICT_POINT),
+        ({**POINT, "allOf": [{"properties": {}, "minProperties": 1}]}, {**STRICT_POINT, "minProperties": 1}),
+        ({"const": 1.0, "allOf": [{"const": 1}]}, {"const": 1}),
+        ({"type": "object", "allOf": [{"$ref": "#/$defs/Q"}]}, STRICT_POINT),
+        ({"type": "object", "allOf": [{"$ref": "#/$defs/Q", "title": "t"}]}, {**STRICT_POINT, "title": "t"}),
+    ],
+)
+def test_an_all_of_of_one_is_merged_where_nothing_is_lost(given: Any, strict: Any) -> None:
+    assert field(given, **{"$defs": {"P": POINT, "Q": {"$ref": "#/$defs/P"}}}) == strict
+
+
+def test_definitions_of_openapi_documents_become_strict_too() -> None:
+    given: Any = {"$ref": "#/components/schemas/P", "components": {"schemas": {"P": POINT}}}
+    strict = ensure_strict_json_schema(given)
+    assert strict == {**STRICT_POINT, "components": {"schemas": {"P": STRICT_POINT}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"properties": {"a": {"$ref": "elsewhere", "title": "t"}}}, "points outside the schema"),
+        ({"properties": {"a": {"$ref": "#/$defs/%FF", "title": "t"}}}, "is not UTF-8"),
+        (
+            {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A", "title": "t"}}},
+            "circul",
+        ),
+        ({"type": "object", "allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"$ref": "#/$defs/A"}}}, "is circular"),
+        (
+            {"properties": {"a": {"$id": "urn:a", "$ref": "#/$defs/A", "title": "t"}}, "$defs": {"A": {}}},
+            "an '.id' of its own",
+        ),
+        (
+            {
+                "properties": {"a": {"$ref": "#/$defs/A/$defs/B", "title": "t"}},
+                "$defs": {"A": {"$id": "urn:a", "$defs": {"B": {}}}},
+            },
+            "an '.id' of its own",
+        ),
+    ],
+)
+def test_a_reference_without_a_target_is_a_value_error_too(given: Any, reason: str) -> None:
+    with pytest.raises(UserError, match=reason) as caught:
+        ensure_strict_json_schema(given)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_key_called_id_is_no_identifier() -> None:
+    strict = ensure_strict_json_schema({"type": "object", "allOf": [{"$ref": "#/$defs/$id"}], "$defs": {"$id": POINT}})
+    assert strict == {**STRICT_POINT, "$defs": {"$id": STRICT_POINT}}
+
+
+def test_a_chain_of_references_may_not_be_longer_than_a_schema_is_deep() -> None:
+    chain: Any = {f"L{index}": {"$ref": f"#/$defs/L{index + 1}"} for index in range(1000)}
+    given = {"properties": {"a": {"$ref": "#/$defs/L0", "title": "t"}}, "$defs": {**chain, "L1000": {"type": "null"}}}
+    with pytest.raises(UserError, match="deeper than 100 levels"):
         ensure_strict_json_schema(given)
 
 
