@@ -43,7 +43,9 @@ class LiveRun:
         self._sink = sink
         self.desk: ApprovalDesk = run.desk if run.desk is not None else ApprovalDesk()
         run.desk = self.desk
-        self._done = anyio.Event()
+        self.is_complete: bool = False
+        """Whether the run has ended, in whatever way."""
+        self._end: anyio.Event | None = None  # made for whoever waits for it
         self._error: BaseException | None = None
         self._reader: int | None = None
         self.started: bool = False
@@ -52,11 +54,6 @@ class LiveRun:
         """Whether the error, if there is one, was raised to somebody."""
         self.alone: Callable[[Callable[[], None]], None] | None = None
         """Set once the run is hosted by a root task: has its loop call a function, from any thread."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the run has ended, in whatever way."""
-        return self._done.is_set()
 
     @property
     def error(self) -> BaseException | None:
@@ -95,23 +92,34 @@ class LiveRun:
                 self._error = exc  # nobody cancelled the run: a hook or a model raised it, and the reader gets it
             raise
         finally:
-            self.desk.close()
-            self._sink.close()
-            self._done.set()
+            self._close()
+
+    def _close(self) -> None:
+        """Tell everybody that the run has ended."""
+        self.desk.close()
+        self._sink.close()
+        self.is_complete = True
+        if self._end is not None:
+            self._end.set()
+
+    async def _wait_end(self) -> None:
+        if self.is_complete:
+            await anyio.lowlevel.checkpoint()
+            return
+        self._end = self._end or anyio.Event()
+        await self._end.wait()
 
     def cancel(self, mode: CancelMode = "immediate", *, within: float | None = None) -> None:
         """Stop the run; see `RunResultStreaming.cancel`."""
         if mode == "immediate":  # also when the run has ended: its reader wants no more of it
             self._sink.consumer.cut = True
             self._sink.consumer.leave()
-        if self._done.is_set():
+        if self.is_complete:
             return
         self._scope.cancel(mode, within=within)
         if mode == "immediate" and not self.started:
             self.started = True
-            self.desk.close()
-            self._sink.close()
-            self._done.set()
+            self._close()
 
     def note_reader(self) -> None:
         """Note that the current task reads the events."""
@@ -132,8 +140,8 @@ class LiveRun:
             return event if event is not None else await consumer.receive()
         except anyio.EndOfStream:
             pass
-        if not self._done.is_set():
-            await self._done.wait()
+        if not self.is_complete:
+            await self._wait_end()
         consumer.close()
         self._raise_error()
         return None
@@ -146,10 +154,10 @@ class LiveRun:
         """
         if not self.started:
             self._start_alone()
-        if not self._done.is_set() and self._reader in (None, anyio.get_current_task().id):
+        if not self.is_complete and self._reader in (None, anyio.get_current_task().id):
             # Nobody else reads, and an unread stream would hold the run up.
             await self._sink.consumer.drain()
-        await self._done.wait()
+        await self._wait_end()
         if self._error is not None:
             self.delivered = True
             raise self._error
@@ -182,7 +190,7 @@ class LiveRun:
         with anyio.move_on_after(JOIN_SECONDS, shield=True) as patience:
             while not self.is_complete:
                 try:
-                    await self._done.wait()
+                    await self._wait_end()
                 except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
                     if patience.cancel_called:
                         raise
@@ -203,5 +211,5 @@ class LiveRun:
 
     def leave(self) -> None:
         """Cancel the run because its reader is gone; what it failed with before that stays to be raised."""
-        if not self._done.is_set():
+        if not self.is_complete:
             self.cancel()
