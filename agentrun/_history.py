@@ -26,10 +26,48 @@ NEEDS_OUTPUT = frozenset(OUTPUT_OF.values())
 """The types of call that have to be answered on this side."""
 
 
+PLACEHOLDER_ID = "__fake_id__"
+"""The id that models give to items for which their provider has none; it names no item."""
+
+_BEFORE_OTHERS = NEEDS_OUTPUT | {"reasoning"}
+"""The types of items that others refer back to."""
+
+
 def identity(item: TResponseInputItem) -> tuple[Any, Any] | None:
-    """Return what makes two items the same: type and call id, or type and id; None for an item without either."""
+    """Return what makes two items the same: type and call id, or type and id; None for an item without either.
+
+    Messages are themselves only: many models give all of theirs one and the same id, and none may get lost.
+    """
+    kind = item.get("type")
+    if kind == "message" or "role" in item:
+        return None
     key = item.get("call_id") or item.get("id")
-    return (item.get("type"), key) if key else None
+    return (kind, key) if key and key != PLACEHOLDER_ID else None
+
+
+def without_repeats(items: Iterable[TResponseInputItem]) -> list[TResponseInputItem]:
+    """Return items of which no two are the same, each as it was told last.
+
+    Calls and reasoning stand where they were told first, anything else where it was told last, so that nothing comes
+    before what it refers to.
+    """
+    kept = list(items)
+    at: dict[tuple[Any, Any], int] = {}
+    gone: set[int] = set()
+    for place, item in enumerate(kept):
+        key = identity(item)
+        if key is None:
+            continue
+        known = at.setdefault(key, place)
+        if known == place:
+            continue
+        if item.get("type") in _BEFORE_OTHERS:
+            gone.add(place)
+            kept[known] = item
+        else:
+            gone.add(known)
+            at[key] = place
+    return [item for place, item in enumerate(kept) if place not in gone]
 
 
 class HistoryItem(dict[str, Any]):

@@ -17,7 +17,7 @@ import anyio
 import anyio.lowlevel
 
 from agentrun._exceptions import RunTimeoutError, UserError
-from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF, History
+from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF, History, without_repeats
 from agentrun._items import ItemHelpers, ToolApprovalItem, copy_json
 from agentrun._run.holding import hold
 from agentrun._run.leave import failing_if_uncalled_for
@@ -100,7 +100,7 @@ async def read(run: Run) -> None:
     else:
         whole, new = await _combined(combine, history, new)
     state.original_input = whole
-    state.history = History(_without_orphans(whole, new))
+    state.history = History(_without_orphans(without_repeats(whole), new))
     state.unstored = new
 
 

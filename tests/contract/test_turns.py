@@ -17,6 +17,7 @@ from agentrun import (
     Agent,
     AgentHooks,
     GuardrailFunctionOutput,
+    InMemorySession,
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelInputData,
@@ -206,6 +207,64 @@ async def test_the_callers_own_input_is_passed_on_with_its_orphans(run: Any) -> 
     model = ScriptedModel(["done"])
     await run(Agent(name="a", model=model), [orphan, same, dict(same)])
     assert model.calls[0].input == [orphan, same, same]
+
+
+@covers("S-3")
+@pytest.mark.parametrize("one_id", ["scripted-message", "__fake_id__"])
+async def test_no_message_gets_lost_though_the_model_gives_all_of_them_one_id(run: Any, one_id: str) -> None:
+    replies: list[Any] = [
+        [reasoning("hm", item_id="__fake_id__"), assistant_message(text, item_id=one_id), call(call_id=text)]
+        for text in ("one", "two")
+    ]
+    model = ScriptedModel([*replies, "done"])
+    await run(Agent(name="a", model=model, tools=[look]))
+    sent: Any = model.calls[2].input
+    assert [item.get("type", "input") for item in sent] == [
+        "input",
+        *("reasoning", "message", "function_call", "function_call_output") * 2,
+    ]
+
+
+def tool_call(call_id: str) -> Any:
+    return {"type": "function_call", "call_id": call_id, "name": "look", "arguments": "{}"}
+
+
+def tool_output(call_id: str, output: str) -> Any:
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def thought(text: str) -> Any:
+    return {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": text}]}
+
+
+REPEATS: list[tuple[list[Any], list[Any]]] = [
+    ([tool_output("c", "old"), tool_call("c"), tool_output("c", "new")], [tool_call("c"), tool_output("c", "new")]),
+    ([tool_call("c"), tool_output("c", "saw"), tool_call("c")], [tool_call("c"), tool_output("c", "saw")]),
+    ([thought("old"), tool_call("c"), thought("new")], [thought("new"), tool_call("c")]),
+]
+
+
+@covers("S-3", "RC-9")
+@pytest.mark.parametrize(("given", "expected"), REPEATS)
+async def test_what_an_input_filter_tells_twice_is_sent_once(run: Any, given: Any, expected: Any) -> None:
+    def repeat(data: Any) -> ModelInputData:
+        return ModelInputData([*given, {"role": "user", "content": "a"}, {"role": "user", "content": "a"}], None)
+
+    model = ScriptedModel(["done"])
+    await run(Agent(name="a", model=model), run_config=RunConfig(call_model_input_filter=repeat))
+    assert model.calls[0].input == [*expected, {"role": "user", "content": "a"}, {"role": "user", "content": "a"}]
+
+
+@covers("S-3", "S-60")
+async def test_what_a_session_and_the_input_both_have_is_sent_once(run: Any) -> None:
+    session = InMemorySession()
+    agent = Agent[Any](name="a", model=ScriptedModel([[call()], "done"]), tools=[look])
+    first = await run(agent, session=session)
+    model = ScriptedModel(["done"])
+    await run(agent.clone(model=model), first.to_input_list()[1:3], session=session)
+    assert [item.get("type", "message") for item in model.calls[0].input] == [
+        *("message", "function_call", "message", "function_call_output"),
+    ]
 
 
 @covers("S-4", "S-5")
