@@ -119,6 +119,13 @@ PLACES = {
         ToolInputGuardrail ToolInputGuardrailData ToolInputGuardrailResult ToolOutputGuardrail
         ToolOutputGuardrailData ToolOutputGuardrailResult tool_input_guardrail tool_output_guardrail
     """,
+    "types.responses": """
+        EasyInputMessageParam Response ResponseCompletedEvent ResponseCreatedEvent ResponseError
+        ResponseFunctionToolCall ResponseFunctionToolCallParam ResponseInputItem ResponseInputItemParam
+        ResponseInputParam ResponseInputTextParam ResponseOutputItem ResponseOutputItemDoneEvent
+        ResponseOutputMessage ResponseOutputMessageParam ResponseOutputRefusal ResponseOutputText
+        ResponseReasoningItem ResponseStreamEvent ResponseTextDeltaEvent ResponseUsage
+    """,
     "usage": "RequestUsage Usage",
 }
 
