@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
 from agentrun._dataclass import Value
-from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
+from agentrun._exceptions import ModelStatusError
+
+_T = TypeVar("_T")
 
 ReplaySafety = Literal["safe", "unsafe"]
 
@@ -113,18 +115,67 @@ RetryPolicy: TypeAlias = Callable[[RetryPolicyContext], "bool | RetryDecision | 
 
 
 def normalize_error(error: Exception, advice: ModelRetryAdvice | None) -> ModelRetryNormalizedError:
-    """Return `error` in provider-neutral terms; what the model's own advice says wins."""
+    """Return `error` in provider-neutral terms; what the model's own advice says wins.
+
+    A model of the caller's own may raise what its library raises, which may be imported nowhere here. So the errors of
+    the openai and httpx libraries, and those made like them, are known by the names of their classes and their members,
+    also where they are only the cause of `error`.
+    """
     if advice is not None and advice.normalized is not None:
         return advice.normalized
-    status = error if isinstance(error, ModelStatusError) else None
+    chain = list(_causes(error))
+    classes = {cls.__name__ for one in chain for cls in type(one).__mro__}
+    headers: object = _first(getattr(_response(one), "headers", None) for one in chain)
+    wait = next((one.retry_after for one in chain if isinstance(one, ModelStatusError)), None)
+    if wait is None and isinstance(headers, Mapping):
+        from agentrun._http.refusal import retry_after
+
+        wait = retry_after(cast("Mapping[str, str]", headers))
+    if advice is not None and advice.retry_after is not None:
+        wait = advice.retry_after
     return ModelRetryNormalizedError(
-        status_code=status.status if status else None,
+        status_code=_first(_of(int, one, "status", "status_code") for one in chain),
+        error_code=_first(_of(str, one, "code") for one in chain),
         message=str(error),
-        request_id=status.request_id if status else None,
-        retry_after=status.retry_after if status else (advice.retry_after if advice else None),
-        is_network_error=isinstance(error, ModelTransportError),
-        is_timeout=isinstance(error, ModelTimeoutError),
+        request_id=_first(_of(str, one, "request_id") for one in chain),
+        retry_after=wait,
+        is_network_error=not _NETWORK_ERRORS.isdisjoint(classes),
+        is_timeout=not _TIMEOUTS.isdisjoint(classes),
     )
+
+
+_NETWORK_ERRORS = frozenset({"ConnectionError", "APIConnectionError", "TransportError"})
+"""Built in (and so `ModelTransportError`); of the openai library and its kin; of httpx."""
+_TIMEOUTS = frozenset({"TimeoutError", "APITimeoutError", "TimeoutException"})
+"""The same, with `ModelTimeoutError` among the built-in ones."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and what caused it, the nearest first."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__
+
+
+def _response(error: BaseException) -> object:
+    return getattr(error, "response", None)
+
+
+def _of(cls: type[_T], error: BaseException, *names: str) -> _T | None:
+    """Return the first member of `error`, or of its response, that is a `cls`."""
+    for holder in (error, _response(error)):
+        for name in names:
+            value: object = getattr(holder, name, None)
+            if isinstance(value, cls) and not isinstance(value, bool):
+                return value
+    return None
+
+
+def _first(found: Iterable[_T | None]) -> _T | None:
+    return next((one for one in found if one is not None), None)
 
 
 class _RetryPolicies:
