@@ -338,7 +338,10 @@ class EventStream:
         return event
 
     async def aclose(self) -> None:
-        """Stop reading; a run that nobody else hosts is cancelled, and waited for."""
+        """Stop reading; a run that nobody else hosts is cancelled, and waited for.
+
+        It raises nothing of the run's. On cancel the run is cancelled all the same.
+        """
         self._ended = True
         if self._live.alone is not None:
             await self._live.join()
@@ -349,6 +352,16 @@ class EventStream:
 def _cancel_from_anywhere(live: LiveRun) -> None:
     if live.alone is not None and not live.is_complete:
         live.alone(live.leave)
+
+
+def _of_state(name: str, doc: str, field: str | None = None) -> Any:
+    """Return the property `name` of a streamed run, which shows that field of its state, or another one."""
+
+    def read(self: RunResultStreaming) -> Any:
+        return getattr(self._own_state(), field or name)  # pyright: ignore[reportPrivateUsage]
+
+    read.__annotations__["return"] = RunResultBase.__annotations__[name]
+    return property(read, doc=doc)
 
 
 class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
@@ -365,65 +378,26 @@ class RunResultStreaming(RunResultBase, anyio.AsyncContextManagerMixin):
         self._last_agent: LastAgent | None = None
         self.agent_tool_invocation: AgentToolInvocation | None = None
 
-    @property
-    def input(self) -> str | list[TResponseInputItem]:  # type: ignore[override]
-        """The input of the run; see `RunResultBase.input`."""
-        return self._live.state.original_input
-
-    @property
-    def new_items(self) -> list[RunItem]:  # type: ignore[override]
-        """The items of finished turns so far."""
-        return self._live.state.new_items
-
-    @property
-    def raw_responses(self) -> list[ModelResponse]:  # type: ignore[override]
-        """The replies of finished turns so far."""
-        return self._live.state.raw_responses
-
-    @property
-    def final_output(self) -> Any:
-        """The output, None until the run is complete, and for good if it was cancelled, paused, stopped or failed."""
-        return self._live.state.final_output
-
-    @property
-    def input_guardrail_results(self) -> list[InputGuardrailResult]:  # type: ignore[override]
-        """The verdicts so far."""
-        return self._live.state.input_guardrail_results
-
-    @property
-    def output_guardrail_results(self) -> list[OutputGuardrailResult]:  # type: ignore[override]
-        """The verdicts so far."""
-        return self._live.state.output_guardrail_results
-
-    @property
-    def tool_input_guardrail_results(self) -> list[ToolInputGuardrailResult]:  # type: ignore[override]
-        """The verdicts of finished turns so far."""
-        return self._live.state.tool_input_guardrail_results
-
-    @property
-    def tool_output_guardrail_results(self) -> list[ToolOutputGuardrailResult]:  # type: ignore[override]
-        """The verdicts of finished turns so far."""
-        return self._live.state.tool_output_guardrail_results
-
-    @property
-    def context_wrapper(self) -> RunContextWrapper[Any]:  # type: ignore[override]
-        """The context object and the usage of the run; the usage is exact once the stream has ended."""
-        return self._live.state.context
-
-    @property
-    def interruptions(self) -> list[ToolApprovalItem]:  # type: ignore[override]
-        """The calls that wait for a decision; empty unless the run is paused."""
-        return self._live.state.interruptions
-
-    @property
-    def warnings(self) -> list[str]:  # type: ignore[override]
-        """What went wrong so far without failing the run."""
-        return self._live.state.warnings
-
-    @property
-    def max_turns(self) -> int | None:  # type: ignore[override]
-        """The most model calls the run may make; None for any number."""
-        return self._live.state.max_turns
+    # What the result shows of the state of its run, as it is at the moment.
+    input = _of_state("input", "The input of the run; see `RunResultBase.input`.", "original_input")
+    new_items = _of_state("new_items", "The items of finished turns so far.")
+    raw_responses = _of_state("raw_responses", "The replies of finished turns so far.")
+    final_output = _of_state(
+        "final_output",
+        "The output, None until the run is complete, and for good if it was cancelled, paused, stopped or failed.",
+    )
+    input_guardrail_results = _of_state("input_guardrail_results", "The verdicts so far.")
+    output_guardrail_results = _of_state("output_guardrail_results", "The verdicts so far.")
+    tool_input_guardrail_results = _of_state("tool_input_guardrail_results", "The verdicts of finished turns so far.")
+    tool_output_guardrail_results = _of_state("tool_output_guardrail_results", "The verdicts of finished turns so far.")
+    context_wrapper = _of_state(
+        "context_wrapper",
+        "The context object and the usage of the run; the usage is exact once the stream has ended.",
+        "context",
+    )
+    interruptions = _of_state("interruptions", "The calls that wait for a decision; empty unless the run is paused.")
+    warnings = _of_state("warnings", "What went wrong so far without failing the run.")
+    max_turns = _of_state("max_turns", "The most model calls the run may make; None for any number.")
 
     @property
     def current_turn(self) -> int:
