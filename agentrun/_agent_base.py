@@ -128,6 +128,9 @@ class _ServerSupport(Protocol):
 class AgentBase(Dataclass, Generic[TContext]):
     """What every kind of agent has: a name, and tools.
 
+    Raises:
+        TypeError: a field holds a value of the wrong type.
+
     Source: agents, `AgentBase`.
     """
 
@@ -165,7 +168,12 @@ class AgentBase(Dataclass, Generic[TContext]):
         return await support.server_tools(self, run_context)
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the tools the model may see now: those of the MCP servers, then the agent's own enabled ones."""
+        """Return the tools the model may see now: those of the MCP servers, then the agent's own enabled ones.
+
+        Raises:
+            UserError: an MCP server cannot be used, see `get_mcp_tools`.
+            Exception: whatever an `is_enabled` function raises.
+        """
         from agentrun._tool import enabled_tools
 
         own = await enabled_tools(self.tools, run_context, self)

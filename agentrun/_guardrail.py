@@ -226,6 +226,10 @@ async def _verdict(kind: str, name: str, result: Any, expected: type[_V]) -> _V:
 class InputGuardrail(Dataclass, Generic[TContext]):
     """Looks at a run's input, beside the model or before it.
 
+    Raises:
+        UserError: the function cannot be called as it will be.
+        ValueError: a field holds a plain value of the wrong type.
+
     Source: guardrails, `InputGuardrail`.
     """
 
@@ -264,6 +268,10 @@ class InputGuardrail(Dataclass, Generic[TContext]):
 @attrs.define(eq=False, repr=False)
 class OutputGuardrail(Dataclass, Generic[TContext]):
     """Looks at a run's final output before the caller gets it.
+
+    Raises:
+        UserError: the function cannot be called as it will be.
+        ValueError: a field holds a plain value of the wrong type.
 
     Source: guardrails, `OutputGuardrail`.
     """
@@ -304,6 +312,10 @@ class OutputGuardrail(Dataclass, Generic[TContext]):
 class ToolInputGuardrail(Dataclass, Generic[TContext]):
     """Looks at one call of a function tool before the tool runs.
 
+    Raises:
+        UserError: the function cannot be called as it will be.
+        ValueError: a field holds a plain value of the wrong type.
+
     Source: guardrails, "Tool guardrails".
     """
 
@@ -332,6 +344,10 @@ class ToolInputGuardrail(Dataclass, Generic[TContext]):
 @attrs.define(eq=False, repr=False)
 class ToolOutputGuardrail(Dataclass, Generic[TContext]):
     """Looks at the output of one call of a function tool before the model gets it.
+
+    Raises:
+        UserError: the function cannot be called as it will be.
+        ValueError: a field holds a plain value of the wrong type.
 
     Source: guardrails, "Tool guardrails".
     """

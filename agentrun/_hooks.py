@@ -63,6 +63,8 @@ class RunHooks(Generic[TContext]):
 class AgentHooks(Generic[TContext]):
     """Callbacks for one agent, set as `Agent(hooks=...)`; override what is needed, the rest does nothing.
 
+    As with `RunHooks` the run waits for a callback, an exception from it fails the run, and a cancel cancels it.
+
     Source: lifecycle, `AgentHooks`.
     """
 

@@ -96,6 +96,9 @@ class Reasoning(Value):
 class ModelRetryBackoffSettings(Value):
     """How long to wait between attempts, in seconds; a field left None means its documented default.
 
+    Raises:
+        ValueError: a field holds a value of the wrong type.
+
     Source: models, "Retries".
     """
 
@@ -120,6 +123,10 @@ def _backoff(value: Any) -> ModelRetryBackoffSettings | None:
 @attrs.define(eq=False, repr=False)
 class ModelRetrySettings(Value):
     """When a failed model call is tried again. Without a policy a call is retried only where that is surely safe.
+
+    Raises:
+        ValueError: `max_retries` is no whole number.
+        TypeError: `policy` is no function of a context, or `backoff` neither settings nor a dict of their fields.
 
     Source: models, "Retries".
     """
@@ -284,6 +291,9 @@ class Timeouts(Value):
 
     Each is a deadline on the cancel scope of its level, so it reaches everything below. A caller's own
     `anyio.move_on_after` round a run works as well, on top of these.
+
+    Raises:
+        ValueError: a limit is no positive, finite number.
     """
 
     run: float | None = attrs.field(default=None, validator=positive_seconds)
@@ -334,6 +344,9 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any)
 class ToolExecutionConfig(Value):
     """How the function calls of one reply are run.
 
+    Raises:
+        ValueError: the limit is no whole number of at least 1, or the switch neither True nor False.
+
     Source: running agents, "Tool execution".
     """
 
@@ -346,6 +359,9 @@ class ToolExecutionConfig(Value):
 @attrs.define(eq=False, repr=False)
 class SessionSettings(Value):
     """How much of a session a run reads.
+
+    Raises:
+        ValueError: a field holds a value of the wrong type.
 
     Source: sessions, "Session settings".
     """

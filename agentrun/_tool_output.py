@@ -87,6 +87,9 @@ def _optional_detail(instance: object, attribute: attrs.Attribute[Any], value: o
 class ToolOutputText:
     """Text for the model, where a tool returns several parts.
 
+    Raises:
+        ValueError: the text is no str.
+
     Source: tools, "Returning images or files from function tools".
     """
 

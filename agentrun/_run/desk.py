@@ -95,6 +95,8 @@ class ApprovalRequest:
         Args:
             seconds: how long to wait; None for ever.
             on_timeout: what the deadline decides.
+
+        It raises nothing of its own. On cancel the call stays undecided.
         """
         with anyio.move_on_after(math.inf if seconds is None else seconds):
             await self._decided.wait()
@@ -193,6 +195,6 @@ class ApprovalRequests:
             raise StopAsyncIteration from None
 
     async def aclose(self) -> None:
-        """Stop deciding: calls that wait, and later ones, pause the run."""
+        """Stop deciding: calls that wait, and later ones, pause the run. It raises nothing."""
         self._desk.stop_listening()
         await anyio.lowlevel.checkpoint()

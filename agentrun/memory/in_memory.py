@@ -42,7 +42,10 @@ class InMemorySession(SessionABC):
         return f"{type(self).__name__}({self.session_id!r})"
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
-        """Return the newest `limit` items, oldest first; all of them for None or a negative number."""
+        """Return the newest `limit` items, oldest first; all of them for None or a negative number.
+
+        It raises nothing.
+        """
         await anyio.lowlevel.checkpoint()
         return [copy_json(item) for item in newest(list(self._items), wanted(limit, self.session_settings))]
 
@@ -64,11 +67,11 @@ class InMemorySession(SessionABC):
         return len(self._items), sum(map(byte_count, encode_items(self._items)))
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Take the newest item out and return it; None when there is none."""
+        """Take the newest item out and return it; None when there is none. It raises nothing."""
         await anyio.lowlevel.checkpoint()
         return self._items.pop() if self._items else None
 
     async def clear_session(self) -> None:
-        """Delete every item."""
+        """Delete every item. It raises nothing."""
         await anyio.lowlevel.checkpoint()
         self._items.clear()

@@ -28,19 +28,35 @@ class Session(Protocol):
     """How much a run reads; a run's own `session_settings` win."""
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
-        """Return the newest `limit` items, oldest first; all of them for None."""
+        """Return the newest `limit` items, oldest first; all of them for None.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
         ...
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Append `items` in order, all or none. On cancel they are stored whole or not at all."""
+        """Append `items` in order, all or none. On cancel they are stored whole or not at all.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
         ...
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Take the newest item out and return it; None when there is none."""
+        """Take the newest item out and return it; None when there is none.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
         ...
 
     async def clear_session(self) -> None:
-        """Delete every item of the conversation."""
+        """Delete every item of the conversation.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
         ...
 
 
@@ -55,19 +71,35 @@ class SessionABC(abc.ABC):
 
     @abc.abstractmethod
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
-        """Return the newest `limit` items, oldest first; all of them for None."""
+        """Return the newest `limit` items, oldest first; all of them for None.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
 
     @abc.abstractmethod
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Append `items` in order, all or none. On cancel they are stored whole or not at all."""
+        """Append `items` in order, all or none. On cancel they are stored whole or not at all.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
 
     @abc.abstractmethod
     async def pop_item(self) -> TResponseInputItem | None:
-        """Take the newest item out and return it; None when there is none."""
+        """Take the newest item out and return it; None when there is none.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
 
     @abc.abstractmethod
     async def clear_session(self) -> None:
-        """Delete every item of the conversation."""
+        """Delete every item of the conversation.
+
+        Raises:
+            Exception: whatever the store raises; a run that uses the session fails with it.
+        """
 
 
 def lock_key(session: Session) -> Hashable:

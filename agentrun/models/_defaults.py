@@ -45,6 +45,9 @@ def set_default_openai_key(key: str, use_for_tracing: bool = True) -> None:
         key: the API key.
         use_for_tracing: whether traces are sent with it as well.
 
+    Raises:
+        UserError: it is no str.
+
     Source: configuration, "API keys and clients".
     """
     global _key, _tracing_key  # noqa: PLW0603 - the documented function sets a default of the process
@@ -62,11 +65,19 @@ def set_default_openai_client(client: Any, use_for_tracing: bool = True) -> None
         client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`.
         use_for_tracing: whether traces are sent with its key as well.
 
+    Raises:
+        UserError: it has no `api_key`.
+
     Source: configuration, "API keys and clients".
     """
     global _client, _tracing_key  # noqa: PLW0603
+    if not hasattr(client, "api_key"):
+        raise UserError(
+            f"the default OpenAI client must be an AsyncOpenAI, or have its api_key and base_url, got {client!r}; for "
+            "a key alone call set_default_openai_key"
+        )
     _client = client
-    key = getattr(client, "api_key", None)
+    key = client.api_key
     if use_for_tracing and isinstance(key, str):
         _tracing_key = key
 

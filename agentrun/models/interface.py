@@ -111,7 +111,10 @@ class Model(abc.ABC):
         """
 
     async def close(self) -> None:  # noqa: B027 - a model that holds nothing need not say so
-        """Release what the model holds for the running event loop. Safe to call twice; does nothing here."""
+        """Release what the model holds for the running event loop. Safe to call twice; does nothing here.
+
+        It raises nothing here.
+        """
 
     def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
         """Return whether and when the failed `request` may be sent again; None when the model cannot tell."""
@@ -133,4 +136,7 @@ class ModelProvider(abc.ABC):
         """
 
     async def aclose(self) -> None:  # noqa: B027 - a provider that holds nothing need not say so
-        """Release what the provider holds for the running event loop. Safe to call twice; does nothing here."""
+        """Release what the provider holds for the running event loop. Safe to call twice; does nothing here.
+
+        It raises nothing here.
+        """

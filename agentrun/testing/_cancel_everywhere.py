@@ -144,7 +144,12 @@ class CancelCase:
             self.faults.append(f"the scenario did not end within {_STEPS_LIMIT} steps")
 
     async def perform(self, scenario: Scenario) -> None:
-        """Run the scenario to its end and check what it left; called in the case's own event loop."""
+        """Run the scenario to its end and check what it left; called in the case's own event loop.
+
+        Raises:
+            AssertionError: what it left is wrong.
+            Exception: whatever the scenario raises.
+        """
         with capture_run() as captured:
             leaks = no_leaks()
             leaks.start()

@@ -36,11 +36,14 @@ class Gate:
         self._event.set()
 
     async def wait_reached(self) -> None:
-        """Wait until a task has come to the gate, to do then what must happen while it waits there."""
+        """Wait until a task has come to the gate, to do then what must happen while it waits there.
+
+        It raises nothing of its own.
+        """
         await self._reached.wait()
 
     async def wait(self) -> None:
-        """Wait until the gate is open; a checkpoint also when it is open already."""
+        """Wait until the gate is open; a checkpoint also when it is open already. It raises nothing of its own."""
         self._waiting += 1
         self._reached.set()
         try:

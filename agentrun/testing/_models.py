@@ -21,6 +21,9 @@ class FunctionModel(PlayedModel):
     The function gets a `ModelCall` whose members are the run's own objects, not copies, and returns what a step of
     `ScriptedModel` may be: items, a text, a `ModelResponse`, a `ModelStep`, an exception. An async generator function
     yields the exact stream events; a call without a stream is then answered by its `response.completed` event.
+
+    Raises:
+        TypeError: it is no function.
     """
 
     def __init__(self, function: ModelFunction, *, default_usage: Usage | None = None) -> None:

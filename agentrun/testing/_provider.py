@@ -263,7 +263,10 @@ class LoopbackProvider:
         self._script.extend(steps)
 
     async def wait_idle(self) -> None:
-        """Wait until no request is being answered; only in the event loop that the provider runs in."""
+        """Wait until no request is being answered; only in the event loop that the provider runs in.
+
+        It raises nothing of its own.
+        """
         if self._open_requests:
             await self._idle.wait()
         else:

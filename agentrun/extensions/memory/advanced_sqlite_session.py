@@ -125,6 +125,10 @@ class AdvancedSQLiteSession(SQLiteSession):
         Args:
             limit: None is what `session_settings` says, or all; negative is all.
             branch_id: None is the current branch.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
         """
         count = wanted(limit, self.session_settings)
         select = self._of_branch("message_data", "ORDER BY position DESC")
@@ -132,7 +136,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         return await self._run(lambda connection: newest_rows(connection.execute(select, where), count), write=False)
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Append `items` to the current branch in order, all or none. On cancel they are stored whole or not at all."""
+        """Append `items` to the current branch in order, all or none. On cancel they are stored whole or not at all.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be written.
+        """
         given, where = list(items), self._where(None)
         if not given:
             await anyio.lowlevel.checkpoint()
@@ -158,7 +167,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         await self._run(store, write=True)
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Take the newest item out of the current branch and return it; None when there is none."""
+        """Take the newest item out of the current branch and return it; None when there is none.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be written.
+        """
         select = self._of_branch("position, message_id, message_data", "ORDER BY position DESC LIMIT 1")
         where = self._where(None)
 
@@ -179,7 +193,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         return await self._run(pop, write=True)
 
     async def clear_session(self) -> None:
-        """Delete every item, branch and statistic of the conversation; "main" is the current branch again."""
+        """Delete every item, branch and statistic of the conversation; "main" is the current branch again.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be written.
+        """
 
         def clear(connection: sqlite3.Connection) -> None:
             for table in ("places", "branches", "usage"):
@@ -279,7 +298,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         self._logger.debug("session %r: branch %r deleted", self.session_id, branch_id)
 
     async def list_branches(self) -> list[dict[str, Any]]:
-        """Return the branches, newest first: branch_id, message_count, user_turns, is_current, created_at."""
+        """Return the branches, newest first: branch_id, message_count, user_turns, is_current, created_at.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
+        """
         current = self._branch
         select = f"""
             SELECT b.branch_id, count(p.position), coalesce(sum(p.kind = 'user'), 0), b.created_at
@@ -303,6 +327,10 @@ class AdvancedSQLiteSession(SQLiteSession):
 
         Args:
             branch_id: None is the current branch.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
         """
         select = self._of_branch("turn, message_data, created_at", "AND kind = 'user' ORDER BY position")
         turns: list[dict[str, Any]] = []
@@ -320,7 +348,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         return [turn for turn in turns if search_term.casefold() in turn["full_content"].casefold()]
 
     async def get_conversation_by_turns(self, branch_id: str | None = None) -> dict[int, list[dict[str, str | None]]]:
-        """Return what each turn of a branch consists of: by turn, the items' type and tool_name in order."""
+        """Return what each turn of a branch consists of: by turn, the items' type and tool_name in order.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
+        """
         by_turn: dict[int, list[dict[str, str | None]]] = {}
         select = self._of_branch("turn, kind, tool_name", "ORDER BY position")
         for turn, kind, tool in await self._all(select, self._where(branch_id)):
@@ -328,7 +361,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         return by_turn
 
     async def get_tool_usage(self, branch_id: str | None = None) -> list[tuple[str, int, int]]:
-        """Return which tools a branch called: name, number of calls, turn; in order of turns, then names."""
+        """Return which tools a branch called: name, number of calls, turn; in order of turns, then names.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
+        """
         select = self._of_branch(
             "tool_name, count(*), turn", "AND tool_name IS NOT NULL GROUP BY turn, tool_name ORDER BY turn, tool_name"
         )
@@ -339,6 +377,10 @@ class AdvancedSQLiteSession(SQLiteSession):
 
         Args:
             result: the run's result, streamed or not.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be written.
         """
         usage = result.context_wrapper.usage
         where = self._where(None)
@@ -359,6 +401,10 @@ class AdvancedSQLiteSession(SQLiteSession):
 
         Args:
             branch_id: None is all branches together.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
         """
         sums = ", ".join(f"sum({name})" for name in _COUNTS)
         select = f'SELECT {sums}, count(*) FROM "{self.messages_table}_usage" WHERE session_id = ?'
@@ -384,6 +430,10 @@ class AdvancedSQLiteSession(SQLiteSession):
         Args:
             user_turn_number: None is every turn.
             branch_id: None is the current branch.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
         """
         columns = ", ".join((*_COUNTS, *_DETAILS))
         select = f"""

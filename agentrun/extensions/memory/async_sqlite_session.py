@@ -16,6 +16,6 @@ class AsyncSQLiteSession(SQLiteSession):
     """
 
     async def close(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Let go of the database; a conversation in memory is gone. Closing twice is fine."""
+        """Let go of the database; a conversation in memory is gone. Closing twice is fine. It raises nothing."""
         await anyio.lowlevel.checkpoint()
         super().close()

@@ -146,7 +146,11 @@ class PostgresSession(SessionABC):
         await self.close()  # noqa: ASYNC102 - shields itself
 
     async def close(self) -> None:
-        """Close the session, and a pool of its own; further calls raise. Closing twice is fine."""
+        """Close the session, and a pool of its own; further calls raise. Closing twice is fine.
+
+        Raises:
+            Exception: whatever the pool raises while it closes.
+        """
         was_closed, self._closed = self._closed, True
         if not self._owned or was_closed:
             await anyio.lowlevel.checkpoint()

@@ -151,12 +151,19 @@ class RedisSession(SessionABC):
         await self._entered.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102 - ends the client's tasks only
 
     async def close(self) -> None:
-        """Close the session; further calls raise. A client of its own closes with its block, an injected one never."""
+        """Close the session; further calls raise. A client of its own closes with its block, an injected one never.
+
+        It raises nothing.
+        """
         self._closed = True
         await anyio.lowlevel.checkpoint()
 
     async def ping(self) -> bool:
-        """Return whether the server answers."""
+        """Return whether the server answers.
+
+        Raises:
+            RuntimeError: the session is closed.
+        """
         try:
             return await self._ask(lambda redis: redis.ping()) in {b"PONG", "PONG", True}
         except OSError:  # coredis' connection errors are not
