@@ -11,6 +11,7 @@ from types import AsyncGeneratorType, TracebackType
 from typing import Any, Protocol, Self, TypeAlias, cast
 
 import anyio
+import anyio.lowlevel
 
 _Generator: TypeAlias = "AsyncGeneratorType[Any, Any]"
 _Hook: TypeAlias = Callable[[AsyncGenerator[Any, Any]], None]
@@ -27,6 +28,8 @@ _SERVER_TASKS = (
 pooled connections stay open on purpose; what it has to say is in the counters of `Server` and `LoopbackProvider`."""
 _UNTIL_THE_LOOP_ENDS = frozenset({"_closed_with_the_loop"})
 """Generators that stay suspended on purpose: event loops close them at their end, and so the pooled connections."""
+
+_ROUNDS = 100  # of the event loop: a server in it notices only after its client that a stream has ended
 
 
 def running_tasks() -> dict[int, str | None]:
@@ -105,6 +108,11 @@ class no_leaks:  # noqa: N801  # reads as what it asserts
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with anyio.CancelScope(shield=True):  # bounded by the number of rounds
+            for _ in range(_ROUNDS):
+                if not any(one.open_streams for one in self._counted):
+                    break
+                await anyio.lowlevel.checkpoint()
         left = self._leaks()
         if left and error is not None:
             error.add_note("left behind: " + "; ".join(left))
