@@ -43,7 +43,8 @@ def _class_with_fields(compiler: Compiler, tp: Any, where: str) -> Node | None:
             for field in read(compiler, tp, cls)
         ]
         construct = as_is if issubclass(cls, dict) else _constructor(cls)
-        return compiler.object_node(fields, construct, f"object ({type_name(tp)})", where, texts.description)
+        node = compiler.object_node(fields, construct, f"object ({type_name(tp)})", where, texts.description)
+        return attrs.evolve(node, schema={"title": type_name(tp), **node.schema})
 
     return compiler.named(tp, type_name(tp), build, kinds=frozenset({"object"}), expected=f"object ({type_name(tp)})")
 

@@ -319,7 +319,7 @@ class Compiler:
             node = self.node(field.type, f"{where}.{field.key}" if where else field.key)
             plan.append((field.key, field.name or field.key, node, field.required))
             properties[field.key] = _property_schema(node.schema, field)
-            if field.required and (values := _tag_values(node.schema)):
+            if field.required and (values := _tag_values(self.inlined(node.schema))):
                 tags[field.key] = values
         schema: JsonSchema = {"type": "object", "properties": properties}
         if required := [field.key for field in fields if field.required]:
@@ -414,13 +414,23 @@ def _object_structure(
 
 
 def _property_schema(schema: JsonSchema, field: FieldSpec) -> JsonSchema:
-    schema = dict(schema)
+    # A type with a definition has the title there
+    schema = dict(schema) if _is_reference(schema) else {"title": _title_of(field.key), **schema}
     if field.description:
         schema["description"] = field.description
     if field.default is not MISSING:
         with contextlib.suppress(TypeError, ValueError):  # a default without a JSON form is the function's own business
             schema["default"] = as_json(field.default)
     return schema
+
+
+def _is_reference(schema: JsonSchema) -> bool:
+    """Return whether a schema is a reference, or one that may be null instead."""
+    return "$ref" in schema or ("$ref" in schema.get("anyOf", ({},))[0] and schema["anyOf"][1:] == [{"type": "null"}])
+
+
+def _title_of(key: str) -> str:
+    return key.replace("_", " ").title().strip()
 
 
 def _tag_values(schema: JsonSchema) -> frozenset[str]:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import attrs
 import typing_extensions
 
 from agentrun._json import MAX_FAULTS, Fault, Mismatch, is_array, is_object, mismatch, quoted, shown
@@ -186,7 +187,14 @@ def _enum(compiler: Compiler, tp: Any, where: str) -> Node | None:
         return None
     if not len(tp):
         raise NoSchemaError(tp, where, "the enum has no members")
-    return _choice_node([(member.value, member) for member in tp], tp, where)
+
+    def build() -> Node:
+        node = _choice_node([(member.value, member) for member in tp], tp, where)
+        text = inspect.cleandoc(tp.__dict__.get("__doc__") or "")
+        described = {"description": text} if text else {}
+        return attrs.evolve(node, schema={"title": tp.__name__, **described, **node.schema})
+
+    return compiler.named(tp, tp.__name__, build)
 
 
 def _choice_node(choices: Sequence[tuple[Any, Any]], tp: Any, where: str) -> Node:

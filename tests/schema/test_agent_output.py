@@ -63,7 +63,7 @@ def test_the_schema_of_a_wrapped_and_of_a_direct_type() -> None:
     assert wrapped == {
         "title": "OutputType",
         "type": "object",
-        "properties": {"response": {"type": "array", "items": {"type": "integer"}}},
+        "properties": {"response": {"title": "Response", "type": "array", "items": {"type": "integer"}}},
         "required": ["response"],
         "additionalProperties": False,
     }

@@ -4,6 +4,7 @@
 # pyright: basic
 from __future__ import annotations
 
+import enum
 import functools
 import json
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -57,8 +58,9 @@ def test_the_strict_schema_of_a_function() -> None:
     assert schema.return_annotation is str
     assert list(schema.signature.parameters) == ["query", "limit", "place"]
     place = {
+        "title": "Place",
         "type": "object",
-        "properties": {"city": {"type": "string"}, "country": {"type": "string"}},
+        "properties": {"city": {"title": "City", "type": "string"}, "country": {"title": "Country", "type": "string"}},
         "required": ["city", "country"],
         "additionalProperties": False,
     }
@@ -66,14 +68,40 @@ def test_the_strict_schema_of_a_function() -> None:
         "title": "search_args",
         "type": "object",
         "properties": {
-            "query": {"type": "string", "description": "words to look for"},
-            "limit": {"type": "integer", "description": "most results\nto return", "default": 5},
+            "query": {"title": "Query", "type": "string", "description": "words to look for"},
+            "limit": {
+                "title": "Limit",
+                "type": "integer",
+                "description": "most results\nto return",
+                "default": 5,
+            },
             "place": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}]},
         },
         "required": ["query", "limit", "place"],
         "additionalProperties": False,
         "$defs": {"Place": place},
     }
+
+
+class Colour(enum.Enum):
+    """What a thing looks like."""
+
+    RED = "r"
+    BLUE = "b"
+
+
+def test_enums_are_definitions_and_titles_stand_where_a_type_has_none() -> None:
+    def paint(main: Colour, first_of_all: int | str, other: Colour | None = None) -> None: ...
+
+    schema = function_schema(paint).params_json_schema
+    text = "What a thing looks like."
+    assert schema["$defs"] == {"Colour": {"title": "Colour", "description": text, "type": "string", "enum": ["r", "b"]}}
+    assert schema["properties"] == {
+        "main": {"$ref": "#/$defs/Colour"},
+        "first_of_all": {"title": "First Of All", "anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "other": {"anyOf": [{"$ref": "#/$defs/Colour"}, {"type": "null"}]},
+    }
+    assert call(paint, '{"main": "r", "first_of_all": 1, "other": "b"}') is None
 
 
 def test_a_schema_that_is_not_strict_requires_what_has_no_default() -> None:
@@ -155,7 +183,11 @@ def test_every_kind_of_parameter_is_laid_out_as_the_function_wants_it() -> None:
     assert call(f, arguments, strict_json_schema=False) == (1, 2, 3, (7, 8), 4, 5, {"a": 9, "x": 10})
     schema = function_schema(f, strict_json_schema=False)
     assert schema.params_json_schema["required"] == ["a", "b", "d"]
-    assert schema.params_json_schema["properties"]["rest"] == {"type": "array", "items": {"type": "integer"}}
+    assert schema.params_json_schema["properties"]["rest"] == {
+        "title": "Rest",
+        "type": "array",
+        "items": {"type": "integer"},
+    }
     assert schema.params_json_schema["properties"]["more"]["additionalProperties"] == {"type": "integer"}
     assert faults(schema, '{"a": 1, "b": 2, "d": 3, "more": {"b": 1, "d": 2}}') == [
         "argument `more.b`: names a parameter of its own",
@@ -297,7 +329,7 @@ def test_a_parameter_without_annotation_takes_anything() -> None:
         return x, y, z
 
     assert call(tool, '{"x": [1], "y": {"a": null}, "z": 1.5}') == ([1], {"a": None}, 1.5)
-    assert function_schema(tool).params_json_schema["properties"] == {"x": {}, "y": {}, "z": {}}
+    assert function_schema(tool).params_json_schema["properties"] == {key: {"title": key.upper()} for key in "xyz"}
 
 
 def test_texts_and_limits_of_annotations() -> None:
@@ -317,10 +349,16 @@ def test_texts_and_limits_of_annotations() -> None:
 
     schema = function_schema(tool, strict_json_schema=False)
     properties = schema.params_json_schema["properties"]
-    assert properties["a"] == {"type": "integer", "description": "from docstring"}
-    assert properties["b"] == {"type": "integer", "minimum": 1, "description": "meta"}
-    assert properties["c"] == {"type": "string", "minLength": 2, "description": "field", "default": "xx"}
-    assert properties["d"] == {"type": "integer", "maximum": 5, "description": "default field", "default": 3}
+    assert properties["a"] == {"title": "A", "type": "integer", "description": "from docstring"}
+    assert properties["b"] == {"title": "B", "type": "integer", "minimum": 1, "description": "meta"}
+    assert properties["c"] == {"title": "C", "type": "string", "minLength": 2, "description": "field", "default": "xx"}
+    assert properties["d"] == {
+        "title": "D",
+        "type": "integer",
+        "maximum": 5,
+        "description": "default field",
+        "default": 3,
+    }
     assert properties["e"]["default"] == []
     assert schema.params_json_schema["required"] == ["a", "b", "f"]
     assert call(tool, '{"a": 1, "b": 2, "f": 3}') == (1, 2, "xx", 3, [], 3)

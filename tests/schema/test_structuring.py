@@ -224,7 +224,7 @@ def test_markers_around_a_field_are_seen_through() -> None:
         a: Final[int] = 1
 
     assert json_schema(Marked, strict=False)["required"] == ["a"]
-    assert json_schema(Fixed)["properties"]["a"] == {"type": "integer", "default": 1}
+    assert json_schema(Fixed)["properties"]["a"] == {"title": "A", "type": "integer", "default": 1}
 
 
 def test_choices_whose_values_are_subclasses_of_builtins_are_plain_json() -> None:
@@ -239,7 +239,7 @@ def test_choices_whose_values_are_subclasses_of_builtins_are_plain_json() -> Non
 
     mixed = enum.Enum("mixed", {"A": Text("a"), "B": Whole(1), "C": Real(1.5)})
     schema = json_schema(mixed)
-    assert schema == {"type": ["string", "integer", "number"], "enum": ["a", 1, 1.5]}
+    assert schema == {"title": "mixed", "type": ["string", "integer", "number"], "enum": ["a", 1, 1.5]}
     assert [type(value) for value in schema["enum"]] == [str, int, float]
     assert [compile_type(mixed).structure(value) for value in ("a", 1, 1.5)] == list(mixed)
 

@@ -39,8 +39,9 @@ class TestSchema:
                 "title": "weather_args",
                 "type": "object",
                 "properties": {
-                    "city": {"type": "string", "description": "where"},
+                    "city": {"title": "City", "type": "string", "description": "where"},
                     "unit": {
+                        "title": "Unit",
                         "type": "string",
                         "enum": ["c", "f"],
                         "default": "c",
@@ -60,7 +61,7 @@ class TestSchema:
     def test_without_docstring_info_the_model_reads_no_text_of_it(self) -> None:
         tool = function_tool(weather, use_docstring_info=False)
         assert tool.description == ""
-        assert tool.params_json_schema["properties"]["city"] == {"type": "string"}
+        assert tool.params_json_schema["properties"]["city"] == {"title": "City", "type": "string"}
 
     def test_a_loose_schema_requires_only_what_has_no_default(self) -> None:
         tool = function_tool(weather, strict_mode=False)
@@ -210,7 +211,11 @@ class TestKinds:
         async def age(years: Annotated[int, "full years"]) -> int:
             return years
 
-        assert age.params_json_schema["properties"]["years"] == {"type": "integer", "description": "full years"}
+        assert age.params_json_schema["properties"]["years"] == {
+            "title": "Years",
+            "type": "integer",
+            "description": "full years",
+        }
         assert await call(age, '{"years": 3}') == 3
 
 
