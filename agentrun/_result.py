@@ -360,7 +360,7 @@ def _of_state(name: str, doc: str, field: str | None = None) -> Any:
     def read(self: RunResultStreaming) -> Any:
         return getattr(self._own_state(), field or name)  # pyright: ignore[reportPrivateUsage]
 
-    read.__annotations__["return"] = RunResultBase.__annotations__[name]
+    read.__annotations__ = {"return": RunResultBase.__annotations__[name]}
     return property(read, doc=doc)
 
 
