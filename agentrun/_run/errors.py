@@ -18,7 +18,6 @@ from agentrun._config import (
 )
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
-from agentrun.agent_output import AgentOutputSchema
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -170,6 +169,8 @@ def output_as_text(agent: Agent[Any], output: Any) -> str:
     schema = agent.compiled_output()
     if schema is None or schema.is_plain_text():
         return str(output)
+    from agentrun.agent_output import AgentOutputSchema
+
     if isinstance(schema, AgentOutputSchema):
         return schema.dump_json(output)
     return json.dumps(output, ensure_ascii=False, separators=(",", ":"))
