@@ -324,10 +324,10 @@ class RunOptions(TypedDict, Generic[TContext], total=False):
     auto_previous_response_id: bool
     conversation_id: str | None
     session: Session | None
-    error_handlers: RunErrorHandlers | None
+    error_handlers: RunErrorHandlers[TContext] | None
 
 
-class RunErrorHandlers(TypedDict, total=False):
+class RunErrorHandlers(TypedDict, Generic[TContext], total=False):
     """The handlers by the kind of error; a kind that is not named is raised.
 
     Source: running agents, "Error handlers".

@@ -54,6 +54,17 @@ ToolFunction: TypeAlias = Callable[..., Any]
 """What `function_tool` takes: a function, a method or a callable object, sync or async."""
 
 
+class _Wrapped:
+    """`__wrapped__` of a tool, and not of the class: `inspect` would take the class's signature from it."""
+
+    def __get__(self, tool: FunctionTool | None, owner: type[FunctionTool]) -> ToolFunction:
+        if tool is None:
+            raise AttributeError(f"{owner.__name__} wraps nothing; its tools do")
+        if tool.function is None:
+            raise AttributeError(f"tool {tool.name!r} was not made from a function, so it has no __wrapped__")
+        return tool.function
+
+
 @attrs.define(eq=False, repr=False)
 class FunctionToolCustomDataContext(Value):
     """What a `custom_data_extractor` is told.
@@ -278,16 +289,7 @@ class FunctionTool(Dataclass):
         """The name with its namespace before it, `crm.lookup`."""
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
 
-    @property
-    def __wrapped__(self) -> ToolFunction:
-        """The function that `function_tool` decorated.
-
-        Raises:
-            AttributeError: the tool was built by hand.
-        """
-        if self.function is None:
-            raise AttributeError(f"tool {self.name!r} was not made from a function, so it has no __wrapped__")
-        return self.function
+    __wrapped__ = _Wrapped()
 
     def to_wire(self) -> dict[str, Any]:
         """Return the tool as a member of a request's `tools`; the schemas in it are its own, so do not change them."""

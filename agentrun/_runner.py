@@ -57,7 +57,7 @@ class Runner:
         max_turns: int | None = DEFAULT_MAX_TURNS,
         hooks: RunHooks[TContext] | None = None,
         run_config: RunConfig | dict[str, Any] | None = None,
-        error_handlers: RunErrorHandlers | None = None,
+        error_handlers: RunErrorHandlers[TContext] | None = None,
         previous_response_id: str | None = None,
         auto_previous_response_id: bool = False,
         conversation_id: str | None = None,
@@ -135,7 +135,7 @@ class Runner:
         max_turns: int | None = DEFAULT_MAX_TURNS,
         hooks: RunHooks[TContext] | None = None,
         run_config: RunConfig | dict[str, Any] | None = None,
-        error_handlers: RunErrorHandlers | None = None,
+        error_handlers: RunErrorHandlers[TContext] | None = None,
         previous_response_id: str | None = None,
         auto_previous_response_id: bool = False,
         conversation_id: str | None = None,
@@ -215,7 +215,7 @@ class Runner:
         conversation_id: str | None = None,
         session: Session | None = None,
         *,
-        error_handlers: RunErrorHandlers | None = None,
+        error_handlers: RunErrorHandlers[TContext] | None = None,
         task_group: TaskGroup | None = None,
     ) -> RunResultStreaming:
         """Return a run whose events are read while it goes on. Nothing starts before it has somebody to run it.
@@ -544,7 +544,7 @@ def _check_max_turns(max_turns: Any) -> None:
         raise TypeError(f"max_turns is {max_turns!r}, expected a whole number or None for no limit")
 
 
-def _check_handlers(handlers: Any) -> RunErrorHandlers:
+def _check_handlers(handlers: Any) -> RunErrorHandlers[Any]:
     if handlers is None:
         return {}
     if not isinstance(handlers, Mapping):
@@ -554,7 +554,7 @@ def _check_handlers(handlers: Any) -> RunErrorHandlers:
         raise UserError(f"error_handlers has the unknown key(s) {unknown}; known are {list(KNOWN_KINDS)}")
     for kind, handler in cast("Mapping[str, Any]", handlers).items():
         check_takes(handler, ("RunErrorHandlerInput",), f"error_handlers[{kind!r}]", TypeError)
-    return cast("RunErrorHandlers", handlers)
+    return cast("RunErrorHandlers[Any]", handlers)
 
 
 def _check_server_managed(state: RunState[Any], agent: Agent[Any], config: RunConfig, session: Session | None) -> None:

@@ -33,7 +33,7 @@ class RunSpec:
     """What the caller asked for, checked."""
 
     config: RunConfig
-    error_handlers: RunErrorHandlers
+    error_handlers: RunErrorHandlers[Any]
     session: Session | None
     resumed: bool
     """Whether the run goes on from a state instead of starting with an input."""

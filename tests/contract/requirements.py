@@ -239,6 +239,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     # Beyond daily use
     "CX-5": _R("context", "a wrapper given as the context is used as it is"),
     "RN-6": _R("running agents", "a run is configured by a plain dict too; unknown keys are errors"),
+    "RN-7": _R("running agents", "another runner may stand behind Runner, for the whole process"),
     "RS-12": _R("results", "a streamed result shows what its run failed with"),
     "RS-13": _R("results", "the result of a nested run names the call it was made for"),
     "IT-8": _R("human in the loop", "input added to a paused run is an item"),
@@ -318,6 +319,10 @@ _STORED = "state/test_stored.py::"
 _HOSTILE = "state/test_hostile.py::"
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "RN-7": (
+        "declare/test_runner_in_place.py::test_a_runner_in_place_gets_every_run_with_its_arguments",
+        "declare/test_runner_in_place.py::test_a_runner_in_place_gets_runs_of_sync_code_too",
+    ),
     "S-60": (
         f"{_POINTS}test_one_read_the_input_and_then_whole_turns",
         f"{_POINTS}test_a_limit_is_asked_for_and_cut_pairs_stay_out",
@@ -452,7 +457,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "RT-13": (f"{_DECISIONS}test_a_finished_state_is_refused_before_any_request",),
     "RC-8": (f"{_POINTS}test_a_callback_makes_the_input_and_only_new_items_are_stored",),
     "SE-1": (
-        f"{_POINTS}test_a_session_method_that_wants_the_context_gets_it",
+        f"{_POINTS}test_a_session_whose_methods_all_want_the_context_gets_it",
         f"{_MEMORY}test_conformance.py::test_sessions_fit_the_protocol",
     ),
     "SE-2": (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import inspect
+from typing import Any, get_origin
 
 import pytest
 
@@ -17,6 +18,7 @@ from agentrun import (
     ModelSettings,
     RunConfig,
     RunErrorHandlerResult,
+    RunErrorHandlers,
     UserError,
     function_tool,
     handoff,
@@ -142,3 +144,13 @@ def test_values_of_headers_are_not_shown() -> None:
     settings = ModelSettings(extra_headers={"Authorization": "Bearer secret"})
     assert "secret" not in repr(settings)
     assert "extra_headers=<Authorization>" in repr(settings)
+
+
+def test_the_constructor_of_a_tool_can_be_inspected() -> None:
+    parameters = inspect.signature(FunctionTool).parameters
+    assert list(parameters)[:4] == ["name", "description", "params_json_schema", "on_invoke_tool"]
+    assert not hasattr(FunctionTool, "__wrapped__")
+
+
+def test_error_handlers_name_the_type_of_their_context() -> None:
+    assert get_origin(RunErrorHandlers[int]) is RunErrorHandlers

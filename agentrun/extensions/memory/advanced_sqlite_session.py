@@ -144,6 +144,7 @@ class AdvancedSQLiteSession(SQLiteSession):
         """
         given, where = list(items), self._where(None)
         if not given:
+            self._check_open()
             await anyio.lowlevel.checkpoint()
             return
 
@@ -343,7 +344,12 @@ class AdvancedSQLiteSession(SQLiteSession):
         return turns
 
     async def find_turns_by_content(self, search_term: str, branch_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the turns whose user message contains a text, whatever its case, as `get_conversation_turns` does."""
+        """Return the turns whose user message contains a text, whatever its case, as `get_conversation_turns` does.
+
+        Raises:
+            RuntimeError: the session is closed.
+            sqlite3.Error: the file cannot be read.
+        """
         turns = await self.get_conversation_turns(branch_id)
         return [turn for turn in turns if search_term.casefold() in turn["full_content"].casefold()]
 
