@@ -206,6 +206,18 @@ async def test_idle_connections_are_closed_when_they_are_old(wire: Any, monkeypa
         await model.close()
 
 
+async def test_an_idle_connection_that_somebody_closed_is_replaced(wire: Any) -> None:
+    async with wire.serving(good(wire)) as server:
+        model = server.responses()
+        await wire.stream(model)
+        idle = (await connections_here()).idle
+        [slot] = [slot for slots in idle.values() for slot in slots if str(server.port) in slot.origin]
+        await slot.aclose()
+        assert (await wire.stream(model))[-1].response.output_text == "hello"
+        assert server.connections == 2
+        await model.close()
+
+
 def make_client(family: Any, **options: Any) -> Any:
     return family.AsyncClient(limits=family.Limits(max_connections=2, max_keepalive_connections=2), **options)
 
@@ -351,7 +363,9 @@ async def test_the_proxy_of_the_environment_is_used(wire: Any, monkeypatch: pyte
         from agentrun.models.responses import OpenAIResponsesModel
 
         model = OpenAIResponsesModel("m", base_url="http://provider.test/v1", api_key="k")
-        assert (await wire.stream(model))[-1].response.output_text == "hello"
+        for _ in range(2):
+            assert (await wire.stream(model))[-1].response.output_text == "hello"
+        assert proxy.connections == 1
         assert proxy.requests[0].startswith(b"POST http://provider.test:80/v1/responses".lower()) or proxy.requests[
             0
         ].lower().startswith(b"post http://provider.test")
