@@ -14,7 +14,7 @@ from agentrun._exceptions import ToolCancelledError
 from agentrun._usage import Usage
 
 if TYPE_CHECKING:
-    from agentrun._agent import AgentBase
+    from agentrun._agent import Agent, AgentBase
     from agentrun._config import RunConfig
     from agentrun._items import ToolApprovalItem
     from agentrun._responses import ResponseFunctionToolCall, TResponseInputItem
@@ -53,7 +53,7 @@ class RunContextWrapper(Dataclass, Generic[TContext]):
 
         Args:
             approval_item: one of the run's `interruptions`.
-            always_approve: allow every later call of the same tool in this run too.
+            always_approve: allow every later call that the agent makes of the tool in this run too.
 
         Source: human in the loop.
         """
@@ -66,7 +66,7 @@ class RunContextWrapper(Dataclass, Generic[TContext]):
 
         Args:
             approval_item: one of the run's `interruptions`.
-            always_reject: refuse every later call of the same tool in this run too.
+            always_reject: refuse every later call that the agent makes of the tool in this run too.
             rejection_message: what the model is told instead of the tool's output.
 
         Source: human in the loop.
@@ -91,17 +91,36 @@ class RunContextWrapper(Dataclass, Generic[TContext]):
             tool_name: the tool's name.
             call_id: the call's id.
             tool_namespace: the namespace of the tool, when it has one.
-            existing_pending: the pending approval, whose tool name and namespace are used when it is given.
+            existing_pending: the pending approval, whose agent, tool name and namespace are used when it is given.
         """
-        if existing_pending is not None:
-            tool_name = existing_pending.qualified_name or tool_name
-        elif tool_namespace:
-            tool_name = f"{tool_namespace}.{tool_name}"
-        return self.approvals.status(tool_name, call_id)
+        return self.approvals.status(*_asked_about(tool_name, call_id, tool_namespace, existing_pending))
 
-    def get_rejection_message(self, tool_name: str, call_id: str) -> str | None:
-        """Return the message given with a refusal, or None."""
-        return self.approvals.rejection_message(tool_name, call_id)
+    def get_rejection_message(
+        self,
+        tool_name: str,
+        call_id: str,
+        *,
+        tool_namespace: str | None = None,
+        existing_pending: ToolApprovalItem | None = None,
+    ) -> str | None:
+        """Return the message given with a refusal, or None.
+
+        Args:
+            tool_name: see `get_approval_status`.
+            call_id: see `get_approval_status`.
+            tool_namespace: see `get_approval_status`.
+            existing_pending: see `get_approval_status`.
+        """
+        return self.approvals.rejection_message(*_asked_about(tool_name, call_id, tool_namespace, existing_pending))
+
+
+def _asked_about(
+    tool_name: str, call_id: str, tool_namespace: str | None, pending: ToolApprovalItem | None
+) -> tuple[str, str, Agent[Any] | None]:
+    """Return the tool's whole name, the call, and the agent that calls, as far as it is known."""
+    if pending is not None:
+        return pending.qualified_name or tool_name, call_id, pending.agent
+    return f"{tool_namespace}.{tool_name}" if tool_namespace else tool_name, call_id, None
 
 
 @attrs.define(eq=False, repr=False)

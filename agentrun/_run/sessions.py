@@ -86,7 +86,7 @@ async def read(run: Run) -> None:
     settings = (own if isinstance(own, SessionSettings) else SessionSettings()).resolve(
         run.spec.config.session_settings
     )
-    get_items = _with_wrapper(run, session.get_items)
+    get_items = _with_wrapper(run, session, session.get_items)
     stored = await (get_items(limit=settings.limit) if settings.limit is not None else get_items())
     history = [dict(item) for item in stored]
     if state.reasoning_item_id_policy == "omit":
@@ -194,7 +194,7 @@ async def _write(
         note_stored()
         return
     limit = run.spec.config.timeouts.save
-    add_items = _with_wrapper(run, session.add_items)
+    add_items = _with_wrapper(run, session, session.add_items)
     failure: Exception | None = None
     scope = anyio.CancelScope(shield=True)
 
@@ -226,16 +226,21 @@ def _storable(item: TResponseInputItem) -> TResponseInputItem:
     return ItemHelpers.input_to_new_input_list([item])[0]
 
 
-_takes_wrapper: dict[Any, bool] = {}
+_METHODS = ("get_items", "add_items", "pop_item", "clear_session")
+
+_takes_wrapper: dict[type[Any], bool] = {}
 
 
-def _with_wrapper(run: Run, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a session's method, given the run's context where it takes a `wrapper`."""
-    function = getattr(method, "__func__", method)
-    takes = _takes_wrapper.get(function)
+def _with_wrapper(run: Run, session: Session, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return a session's method, given the run's context where every method of the session takes a `wrapper`.
+
+    Some would not do: what is written for one user has to be read, taken back and deleted for the same one.
+    """
+    cls = type(session)
+    takes = _takes_wrapper.get(cls)
     if takes is None:
-        parameter = inspect.signature(method).parameters.get("wrapper")
-        takes = _takes_wrapper[function] = parameter is not None
+        takes = all(_takes(found) for name in _METHODS if (found := getattr(cls, name, None)) is not None)
+        _takes_wrapper[cls] = takes
     if not takes:
         return method
 
@@ -243,3 +248,11 @@ def _with_wrapper(run: Run, method: Callable[..., Awaitable[Any]]) -> Callable[.
         return method(*args, wrapper=run.state.context, **kwargs)
 
     return call
+
+
+def _takes(method: Callable[..., Any]) -> bool:
+    try:
+        parameter = inspect.signature(method).parameters.get("wrapper")
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
+    return parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)

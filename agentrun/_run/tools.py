@@ -254,7 +254,7 @@ class Call:
             run.turn.outcomes[self._index] = self._outcome
             return True
         name = qualified_name(raw)
-        decision = run.state.context.approvals.decision(name, raw.call_id, raw.arguments)
+        decision = run.state.context.approvals.decision(name, raw.call_id, raw.arguments, run.agent)
         if decision is None:
             # A call that waits already has been asked about: neither rules nor guardrails have their say again.
             before = run.turn.outcomes[self._index]

@@ -36,5 +36,8 @@ class AgentNames:
         self.agents = agents_by_name(root)
         self._names = {id(agent): name for name, agent in self.agents.items()}
 
+    def knows(self, agent: Agent[Any]) -> bool:
+        return id(agent) in self._names
+
     def name(self, agent: Agent[Any]) -> dict[str, str]:
         return {"name": self._names.get(id(agent), agent.name)}

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from agentrun._approvals import Approvals, Decision
+from agentrun._approvals import Approvals, Decision, ToolDecision
 from agentrun._codec import structure_item
 from agentrun._context import RunContextWrapper
 from agentrun._exceptions import UserError
@@ -173,7 +173,7 @@ class _Reader:
         wrapper: RunContextWrapper[Any] = RunContextWrapper(
             context,
             _usage(at.get("context").get("usage")),
-            approvals=_approvals(at.get("context").get("approvals")),
+            approvals=self._approvals(at.get("context").get("approvals")),
             tool_input=tool_input,
         )
         state = self._state_class(
@@ -223,6 +223,19 @@ class _Reader:
         _check_waiting(at, state)
         self._gather_interruptions(state)
         return state
+
+    def _approvals(self, at: At) -> Approvals:
+        found = Approvals()
+        for one in at.get("calls").each():
+            # A decision on no call in particular would hold for whatever arguments stand beside it.
+            decision = Decision(one.get("approved").flag(), _text_of(one, "message"), one.get("fingerprint").text())
+            found.calls[one.get("tool").text(), one.get("call_id").text()] = decision
+        for one in at.get("tools").each():
+            tool, decision = one.get("tool").text(), Decision(one.get("approved").flag(), _text_of(one, "message"))
+            # Early states do not say whose tool it is; nobody's then, so that a person is asked again.
+            if one.find("agent") is not None:
+                found.tools.append(ToolDecision.of(self.agent(one.get("agent")), tool, decision))
+        return found
 
     def _approval(self, at: At) -> ToolApprovalItem:
         place = at.whole()
@@ -412,17 +425,6 @@ def _usage(at: At) -> Usage:
         RequestUsage(**_usage_fields(one), partial=one.get("partial").flag()) for one in at.get("entries").each()
     ]
     return Usage(requests=at.get("requests").whole(), **_usage_fields(at), request_usage_entries=entries)
-
-
-def _approvals(at: At) -> Approvals:
-    found = Approvals()
-    for one in at.get("calls").each():
-        # A decision on no call in particular would hold for whatever arguments stand beside it.
-        decision = Decision(one.get("approved").flag(), _text_of(one, "message"), one.get("fingerprint").text())
-        found.calls[one.get("tool").text(), one.get("call_id").text()] = decision
-    for one in at.get("tools").each():
-        found.tools[one.get("tool").text()] = Decision(one.get("approved").flag(), _text_of(one, "message"))
-    return found
 
 
 def _verdict(at: At) -> GuardrailFunctionOutput:

@@ -72,7 +72,7 @@ def state_to_json(
         "conversation_id": state.conversation_id,
         "previous_response_id": state.previous_response_id,
         "auto_previous_response_id": state.auto_previous_response_id,
-        "context": _context_to_json(state.context, context_serializer, strict=strict_context),
+        "context": _context_to_json(state.context, context_serializer, names, strict=strict_context),
         "new_items": refer(state.new_items),
         "next_items": None if state.next_items is None else refer(state.next_items),
         "interruptions": refer(item for item in state.interruptions if _is_own(state, item)),
@@ -192,7 +192,7 @@ def _usage_to_json(usage: Usage) -> Json:
     return {**_request_usage_to_json(usage), "requests": usage.requests, "entries": entries}
 
 
-def _approvals_to_json(approvals: Approvals) -> Json:
+def _approvals_to_json(approvals: Approvals, names: AgentNames) -> Json:
     return {
         "calls": [
             {
@@ -205,12 +205,22 @@ def _approvals_to_json(approvals: Approvals) -> Json:
             for (tool, call_id), one in approvals.calls.items()
         ],
         "tools": [
-            {"tool": tool, "approved": one.approved, "message": one.message} for tool, one in approvals.tools.items()
+            {
+                "agent": names.name(agent),
+                "tool": one.tool,
+                "approved": one.decision.approved,
+                "message": one.decision.message,
+            }
+            for one in approvals.tools
+            # What was decided for an agent of a nested run holds there, and is stored there.
+            if (agent := one.agent) is not None and names.knows(agent)
         ],
     }
 
 
-def _context_to_json(wrapper: RunContextWrapper[Any], serializer: ContextSerializer | None, *, strict: bool) -> Json:
+def _context_to_json(
+    wrapper: RunContextWrapper[Any], serializer: ContextSerializer | None, names: AgentNames, *, strict: bool
+) -> Json:
     """Return the run's context: a mapping goes as it is, data classes with a warning, anything else not at all.
 
     Raises:
@@ -251,7 +261,7 @@ def _context_to_json(wrapper: RunContextWrapper[Any], serializer: ContextSeriali
         "context": value,
         "context_meta": meta,
         "usage": _usage_to_json(wrapper.usage),
-        "approvals": _approvals_to_json(wrapper.approvals),
+        "approvals": _approvals_to_json(wrapper.approvals, names),
         "tool_input": _json_or_text(wrapper.tool_input),
     }
 

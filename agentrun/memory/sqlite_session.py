@@ -128,6 +128,7 @@ class SQLiteSession(SessionABC):
         """
         given = list(items)
         if not given:
+            self._check_open()
             await anyio.lowlevel.checkpoint()
             return
         await self._run(lambda connection: self._store(connection, given, encode_items(given)), write=True)
@@ -156,9 +157,12 @@ class SQLiteSession(SessionABC):
         """Let go of the database; a conversation in memory is gone. Calls in flight finish. Closing twice is fine."""
         self._release()
 
-    async def _run(self, work: Work[_T], *, write: bool) -> _T:
+    def _check_open(self) -> None:
         if not self._release.alive:
             raise RuntimeError(f"session {self.session_id!r} is closed; make a new {type(self).__name__}")
+
+    async def _run(self, work: Work[_T], *, write: bool) -> _T:
+        self._check_open()
         return await self._database.run(work, write=write, schema=self._schema)
 
     # What follows runs in worker threads, inside a transaction.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import anyio
@@ -29,6 +31,7 @@ from agentrun import (
     UserError,
     capture_run,
     function_tool,
+    handoff,
     input_guardrail,
     output_guardrail,
     tool_input_guardrail,
@@ -656,3 +659,94 @@ async def test_approval_items_are_no_input_for_a_model(run: Any) -> None:
     result = await run(till.agent)
     assert all(item.get("type") != "tool_approval_item" for item in result.to_input_list())
     assert isinstance(result.interruptions[0], ToolApprovalItem)
+
+
+@pytest.mark.parametrize("approve", [True, False])
+async def test_an_always_decision_is_for_the_tool_of_the_agent_that_asked(run: Any, stored: Any, approve: bool) -> None:
+    """RT-2: after a handoff another agent's tool of that name is asked about, and so is the one of an agent alike."""
+    done: list[str] = []
+
+    def operate(name: str) -> Tool:
+        @function_tool(name_override="operate", needs_approval=True)
+        async def operate() -> str:
+            done.append(name)
+            return name
+
+        return operate
+
+    first: Agent[Any] = Agent("same", tools=[operate("first")])
+    second: Agent[Any] = Agent("same", tools=[operate("second")])
+    first.handoffs = [handoff(second, tool_name_override="to_second")]
+    second.handoffs = [handoff(first, tool_name_override="to_first")]
+
+    def call(name: str, call_id: str) -> Any:
+        return [function_call(name, {}, call_id=call_id)]
+
+    first.model = ScriptedModel([call("operate", "a1"), call("to_second", "h1"), call("operate", "a2"), "done"])
+    second.model = ScriptedModel([call("operate", "b1"), call("operate", "b2"), call("to_first", "h2")])
+    state = (await run(first)).to_state()
+    if approve:
+        state.approve(state.get_interruptions()[0], always_approve=True)
+    else:
+        state.reject(state.get_interruptions()[0], always_reject=True, rejection_message="never the first")
+    result = await run(first, await stored(first, state))
+    [item] = result.interruptions
+    assert item.agent is second and done == (["first"] if approve else [])
+    context = result.context_wrapper
+    assert context.get_approval_status("operate", "b9", existing_pending=item) is None
+    assert context.is_tool_approved("operate", "b9") is approve, "the only decision on a tool of that name"
+    state = result.to_state()
+    if approve:
+        state.reject(state.get_interruptions()[0], always_reject=True, rejection_message="never the second")
+    else:
+        state.approve(state.get_interruptions()[0], always_approve=True)
+    context = state.context
+    assert context.is_tool_approved("operate", "b9") is None, "two agents, two decisions: the name alone says nothing"
+    assert context.get_rejection_message("operate", "b9") is None
+    assert context.get_rejection_message("operate", "b9", existing_pending=item) == (
+        "never the second" if approve else None
+    )
+    result = await run(first, await stored(first, state))
+    assert result.final_output == "done"
+    assert done == (["first", "first"] if approve else ["second", "second"])
+    assert [one for one in outputs(result) if one.startswith("never")] == (
+        ["never the second"] * 2 if approve else ["never the first"] * 2
+    )
+
+
+async def test_an_always_decision_of_a_nested_item_on_the_outer_context_can_be_stored(run: Any) -> None:
+    """CX-2, RT-10: it decides that call; the nested run's later calls are the nested run's own."""
+    till = Till([pay("c1", "Ann")], "inner done")
+    outer: Agent[Any] = Agent(
+        "outer",
+        model=ScriptedModel([[function_call("till", {"input": "go"}, call_id="n1")], "done"]),
+        tools=[till.agent.as_tool("till", None)],
+    )
+    result = await run(outer)
+    result.context_wrapper.approve_tool(result.interruptions[0], always_approve=True)
+    state = await RunState.from_string(outer, result.to_state().to_string())
+    assert (await run(outer, state)).final_output == "done" and till.done == ["pay Ann"]
+
+
+async def test_a_decision_does_not_keep_an_agent_alive() -> None:
+    """RS-7."""
+    till = Till([pay("c1", "Ann")])
+    result = await Runner.run(till.agent, "hi")
+    context = result.context_wrapper
+    context.approve_tool(result.interruptions[0], always_approve=True)
+    gone = weakref.ref(till.agent)
+    del till, result
+    gc.collect()
+    assert gone() is None and context.is_tool_approved("pay", "c9") is True
+
+
+def test_a_decision_of_an_early_state_on_every_call_of_a_tool_is_asked_about_again() -> None:
+    """RT-5: such a state does not say whose tool it is."""
+    till = Till()
+
+    async def read() -> RunState[Any]:
+        data = RunState(RunContextWrapper(None), "hi", till.agent).to_json()
+        data["context"]["approvals"]["tools"] = [{"tool": "pay", "approved": True, "message": None}]
+        return await RunState.from_json(till.agent, data)
+
+    assert anyio.run(read).context.is_tool_approved("pay", "c1") is None

@@ -108,8 +108,9 @@ async def test_a_closed_session_says_so(database: Path) -> None:
         session.close()
         with pytest.raises(RuntimeError, match="session 'a' is closed"):
             await session.get_items()
-        with pytest.raises(RuntimeError, match="make a new SQLiteSession"):
-            await session.add_items([{"n": 1}])
+        for items in ([{"n": 1}], []):
+            with pytest.raises(RuntimeError, match="make a new SQLiteSession"):
+                await session.add_items(items)
     session = AsyncSQLiteSession("a", database)
     assert await session.get_items() == [{"n": 1}]
     await session.close()

@@ -194,6 +194,7 @@ class PostgresSession(SessionABC):
         """
         given = list(items)
         if not given:
+            self._check_open()
             await anyio.lowlevel.checkpoint()
             return
 
@@ -244,9 +245,12 @@ class PostgresSession(SessionABC):
 
         await self._run(clear)
 
-    async def _run(self, work: Work[_T]) -> _T:
+    def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError(f"session {self.session_id!r} is closed; make a new {type(self).__name__}")
+
+    async def _run(self, work: Work[_T]) -> _T:
+        self._check_open()
         prepared = _prepared.setdefault(self._pool, set())
         prepares = self._create_tables and self._messages not in prepared
         call = _Call(self._pool, work, self._prepare if prepares else None, opens=self._owned)
