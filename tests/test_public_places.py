@@ -33,6 +33,7 @@ PLACES = {
     "extensions.handoff_filters": "default_handoff_history_mapper nest_handoff_history remove_all_tools",
     "extensions.handoff_prompt": "RECOMMENDED_PROMPT_PREFIX prompt_with_handoff_instructions",
     "extensions.tool_output_trimmer": "ToolOutputTrimmer",
+    "extensions.visualization": "draw_graph get_all_edges get_all_nodes get_main_graph",
     "function_schema": "DocstringStyle FuncDocumentation FuncSchema function_schema generate_func_documentation",
     "guardrail": """
         GuardrailFunctionOutput InputGuardrail InputGuardrailResult OutputGuardrail OutputGuardrailResult

@@ -268,6 +268,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "MO-9": _R("model settings", "timeout bounds each attempt"),
     "MO-10": _R("agents", "output types are strict schemas, or schemas of one's own"),
     "UT-1": _R("REPL utility", "run_demo_loop"),
+    "UT-2": _R("agent visualization", "agents, tools and handoffs as a graph of Graphviz"),
     "UT-3": _R("testing", "ScriptedModel plays, records and checks a script"),
     "UT-4": _R("configuration", "verbose logging, without data unless told so"),
     # Names
@@ -319,6 +320,10 @@ _STORED = "state/test_stored.py::"
 _HOSTILE = "state/test_hostile.py::"
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "UT-2": (
+        "extensions/test_visualization.py::test_agents_tools_servers_and_handoffs_are_nodes_with_edges",
+        "extensions/test_visualization.py::test_the_graph_is_drawn_and_written_with_graphviz",
+    ),
     "RN-7": (
         "declare/test_runner_in_place.py::test_a_runner_in_place_gets_every_run_with_its_arguments",
         "declare/test_runner_in_place.py::test_a_runner_in_place_gets_runs_of_sync_code_too",
