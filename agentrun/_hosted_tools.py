@@ -46,6 +46,9 @@ class WebSearchToolImageSettings(TypedDict, total=False):
 class WebSearchTool(Dataclass):
     """Lets the model search the web.
 
+    Raises:
+        ValueError: `search_context_size` is none of the three.
+
     Source: tools, "Hosted tools".
     """
 
@@ -65,6 +68,11 @@ class WebSearchTool(Dataclass):
     """How many images to return, and whether with descriptions; other members go to the provider as they are."""
 
     name: ClassVar[str] = "web_search"
+
+    @property
+    def response_include(self) -> list[str]:
+        """What a request with this tool must name in its `include`."""
+        return ["web_search_call.results"] if "image" in (self.search_content_types or ()) else []
 
     def to_wire(self) -> dict[str, Any]:
         """Return the tool as a member of a request's `tools`."""
@@ -89,7 +97,7 @@ class FileSearchTool(Dataclass):
     vector_store_ids: list[str]
     """The stores to search."""
     max_num_results: int | None = None
-    """The most results; None leaves the provider's default."""
+    """The most results, at most 50; None or 0 leaves the provider's default."""
     include_search_results: bool = False
     """Whether the results come back with the call's item."""
     ranking_options: Mapping[str, Any] | None = None
@@ -109,7 +117,7 @@ class FileSearchTool(Dataclass):
         return _given(
             type="file_search",
             vector_store_ids=self.vector_store_ids,
-            max_num_results=self.max_num_results,
+            max_num_results=self.max_num_results or None,
             ranking_options=self.ranking_options,
             filters=self.filters,
         )
@@ -118,6 +126,10 @@ class FileSearchTool(Dataclass):
 @attrs.define(eq=False, repr=False)
 class CodeInterpreterTool(Dataclass):
     """Lets the model run code in a container of the provider.
+
+    Raises:
+        TypeError: `tool_config` is no dict.
+        ValueError: its type is another one.
 
     Source: tools, "Hosted tools".
     """
@@ -160,6 +172,10 @@ class ImageGenerationToolConfig(TypedDict, total=False):
 @attrs.define(eq=False, repr=False)
 class ImageGenerationTool(Dataclass):
     """Lets the model make images.
+
+    Raises:
+        TypeError: `tool_config` is no dict.
+        ValueError: its type is another one.
 
     Source: tools, "Hosted tools".
     """
@@ -205,6 +221,10 @@ MCPToolApprovalFunction: TypeAlias = "Callable[[MCPToolApprovalRequest], MaybeAw
 class HostedMCPTool(Dataclass):
     """Lets the model use an MCP server that the provider talks to.
 
+    Raises:
+        TypeError: `tool_config` is no dict, or `on_approval_request` no function.
+        ValueError: its type is another one.
+
     Source: MCP, "Hosted MCP tools".
     """
 
@@ -225,6 +245,9 @@ class HostedMCPTool(Dataclass):
 @attrs.define(eq=False, repr=False)
 class ToolSearchTool(Dataclass):
     """Lets the model look for tools that are loaded only when found: those with `defer_loading=True`.
+
+    Raises:
+        ValueError: `execution` is neither None nor one of the two.
 
     Source: tools, "Tool search".
     """

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from agentrun._exceptions import ModelBehaviorError, ModelTransportError, UserError
+from agentrun._http.endpoint import CONNECT_SECONDS
 from agentrun._items import ModelResponse
+from agentrun._logging import log
 from agentrun._usage import Usage
-from agentrun.models import chat_request, chat_wire
+from agentrun.models import chat_request, chat_wire, responses_wire
 from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
 from agentrun.models._sse import SSEParser
 
 if TYPE_CHECKING:
+    import httpx
+
     from agentrun._handoff import Handoff
     from agentrun._http.exchange import Exchange
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._settings import ModelSettings
     from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.models._limits import Limits
     from agentrun.models.interface import ModelTracing
+    from agentrun.models.reasoning_content_replay import ShouldReplayReasoningContent
 
 __all__ = ["OpenAIChatCompletionsModel"]
 
@@ -36,6 +42,60 @@ class OpenAIChatCompletionsModel(OpenAIModel):
 
     Source: models, "OpenAI models".
     """
+
+    def __init__(
+        self,
+        model: str,
+        openai_client: Any | None = None,
+        should_replay_reasoning_content: ShouldReplayReasoningContent | None = None,
+        strict_feature_validation: bool = False,
+        buffer_streamed_tool_calls: bool = False,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        limits: Limits | None = None,
+        connect_timeout: float | None = CONNECT_SECONDS,
+        organization: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        """Take what requests need; nothing is sent.
+
+        Args:
+            model: the provider's name of the model.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from.
+            should_replay_reasoning_content: decides which reasoning of earlier replies goes back to the model; None
+                for that of DeepSeek models, and for what the model itself thought in a turn that still goes on.
+            strict_feature_validation: whether what this API has no form for is refused. Otherwise a conversation or a
+                prompt at the provider, and settings that only the Responses API has, are left out with a warning.
+            buffer_streamed_tool_calls: whether calls are shown only when the stream is over, for providers whose
+                pieces of calls do not fit together earlier.
+            base_url: where the API is, such as `https://api.openai.com/v1`; else OPENAI_BASE_URL, else OpenAI.
+            api_key: the key; else that of `set_default_openai_key`, else OPENAI_API_KEY. "" sends none.
+            http_client: any async client of the httpx family, which its owner closes; else connections of our own.
+            limits: how large a reply may be.
+            connect_timeout: seconds that making a connection may take; None for no limit.
+            organization: sent as `OpenAI-Organization`; else OPENAI_ORG_ID.
+            project: sent as `OpenAI-Project`; else OPENAI_PROJECT_ID.
+
+        Raises:
+            UserError: there is no key, or an argument is not what it should be.
+        """
+        super().__init__(
+            model,
+            openai_client,
+            base_url=base_url,
+            api_key=api_key,
+            http_client=http_client,
+            limits=limits,
+            connect_timeout=connect_timeout,
+            organization=organization,
+            project=project,
+        )
+        self.should_replay_reasoning_content = should_replay_reasoning_content
+        self._strict = strict_feature_validation
+        self._buffers_calls = buffer_streamed_tool_calls
+        self._warned: set[str] = set()
 
     async def get_response(
         self,
@@ -52,18 +112,20 @@ class OpenAIChatCompletionsModel(OpenAIModel):
         prompt: Any | None = None,
     ) -> ModelResponse:
         """Return one whole reply. See `Model.get_response`."""
-        self._check_stateless(previous_response_id, conversation_id, prompt)
+        self._check(model_settings, previous_response_id, conversation_id, prompt)
         body = self._body(system_instructions, input, model_settings, tools, output_schema, handoffs, stream=False)
         exchange = await self._post(_PATH, body, model_settings, accept=JSON)
         try:
             text = await read_text(exchange)
         finally:
             await exchange.aclose()
-        response, raw_usage = chat_wire.read_completion(text, self._limits, exchange.request_id)
+        response, raw_usage = chat_wire.read_completion(
+            text, self._limits, exchange.request_id, model=self.model, strict=self._strict
+        )
         return ModelResponse(
             response.output,
             Usage.from_wire(response.usage),
-            response.id or None,
+            None,  # no reply of this API can be gone on with by its id
             exchange.request_id,
             raw_usage if model_settings.preserve_raw_usage else None,
         )
@@ -86,13 +148,20 @@ class OpenAIChatCompletionsModel(OpenAIModel):
 
         A reply that was cut short is yielded as `response.incomplete` before the exception is raised.
         """
-        self._check_stateless(previous_response_id, conversation_id, prompt)
+        self._check(model_settings, previous_response_id, conversation_id, prompt)
         body = self._body(system_instructions, input, model_settings, tools, output_schema, handoffs, stream=True)
         exchange = await self._post(_PATH, body, model_settings, accept=EVENT_STREAM)
         try:
             await check_is_stream(exchange, self._limits)
             parser = SSEParser(self._limits)
-            stream = chat_wire.ChatStream(self._limits, exchange.request_id)
+            stream = chat_wire.ChatStream(
+                self._limits,
+                exchange.request_id,
+                model=self.model,
+                strict=self._strict,
+                buffers_calls=self._buffers_calls,
+                keeps_usage=bool(model_settings.preserve_raw_usage),
+            )
             while True:
                 if stream.finished:
                     received, ended = await _read_rest(exchange, parser)
@@ -130,27 +199,48 @@ class OpenAIChatCompletionsModel(OpenAIModel):
         *,
         stream: bool,
     ) -> bytes:
-        return chat_request.request_body(
+        target = chat_request.Target(
             self.model,
-            system_instructions,
-            input,
-            settings,
-            tools,
-            output_schema,
-            handoffs,
-            stream=stream,
-            completion_tokens=self._endpoint.origin == "https://api.openai.com:443",
+            self._endpoint.base_url,
+            self._endpoint.origin == "https://api.openai.com:443",
+            self._strict,
+            self.should_replay_reasoning_content,
+        )
+        return chat_request.request_body(
+            target, system_instructions, input, settings, tools, output_schema, handoffs, stream=stream
         )
 
-    def _check_stateless(
-        self, previous_response_id: str | None, conversation_id: str | None, prompt: Any | None
+    def _check(
+        self,
+        settings: ModelSettings,
+        previous_response_id: str | None,
+        conversation_id: str | None,
+        prompt: Any | None,
     ) -> None:
-        given = {"previous_response_id": previous_response_id, "conversation_id": conversation_id, "prompt": prompt}
+        """Refuse what only the Responses API has, or say once for each that it is left out."""
+        reasoning = responses_wire.reasoning(settings) or {}
+        given = {
+            "previous_response_id": previous_response_id,
+            "conversation_id": conversation_id,
+            "prompt": prompt,
+            "reasoning.mode": reasoning.get("mode"),
+            "reasoning.context": reasoning.get("context"),
+        }
         for name, value in given.items():
-            if value is not None:
+            if value is None:
+                continue
+            if self._strict:
                 raise UserError(
-                    f"{name}={value!r} needs a provider that keeps conversations, and the Chat Completions API keeps "
-                    "none; use OpenAIResponsesModel, or pass the conversation as input"
+                    f"{name}={value!r} only exists in the Responses API; use OpenAIResponsesModel, and pass a "
+                    "conversation as input to this one"
+                )
+            if name not in self._warned:
+                self._warned.add(name)
+                log.warning(
+                    "%s only exists in the Responses API and is left out of requests to %r; use OpenAIResponsesModel, "
+                    "or set strict_feature_validation to get an exception",
+                    name,
+                    self.model,
                 )
 
 

@@ -1,8 +1,8 @@
 """Replies of Chat Completions: Responses items and events out of chat messages and chunks. No I/O.
 
-A chat reply has no items, so the reader makes them: each of reasoning, message and calls is opened when its first piece
-arrives, in that order numbered as output, and closed when the next one of them begins to speak (reasoning) or when the
-model gives its `finish_reason` (the others, whose pieces may interleave).
+A chat reply has no items, so the reader makes them: reasoning, message and calls are each opened and numbered when
+their first piece arrives, and all closed when the model gives its `finish_reason`, as their pieces may interleave. Only
+a part of a reasoning summary is closed earlier: when the model begins to speak.
 
     started --chunks--> open items --finish_reason--> finished --usage, [DONE] or the end--> completed
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
-from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, ModelRefusalError
+from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, ModelRefusalError, UserError
 from agentrun._responses import (
     Content,
     IncompleteDetails,
@@ -32,7 +32,6 @@ from agentrun._responses import (
     ResponseContentPartDoneEvent,
     ResponseCreatedEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
-    ResponseFunctionCallArgumentsDoneEvent,
     ResponseFunctionToolCall,
     ResponseIncompleteEvent,
     ResponseOutputItemAddedEvent,
@@ -44,18 +43,16 @@ from agentrun._responses import (
     ResponseReasoningSummaryPartAddedEvent,
     ResponseReasoningSummaryPartDoneEvent,
     ResponseReasoningSummaryTextDeltaEvent,
-    ResponseReasoningSummaryTextDoneEvent,
     ResponseReasoningTextDeltaEvent,
     ResponseReasoningTextDoneEvent,
     ResponseRefusalDeltaEvent,
-    ResponseRefusalDoneEvent,
     ResponseTextDeltaEvent,
-    ResponseTextDoneEvent,
     ResponseUsage,
     Summary,
 )
+from agentrun._wire_value import Record
 from agentrun.models._json import Json, decode_object, encode, quoted
-from agentrun.models.chat_request import REASONING_FIELDS
+from agentrun.models.chat_request import REASONING_MARK
 from agentrun.models.responses_wire import FAKE_ID, check_calls, failure
 
 if TYPE_CHECKING:
@@ -70,19 +67,19 @@ _new = object.__new__
 
 @attrs.define(eq=False)
 class _Reasoning:
-    """Reasoning that is being received."""
+    """Reasoning that is being received: the parts of a summary, or its full text."""
 
     index: int
-    field: str
-    pieces: list[str] = attrs.field(factory=list[str])
-    is_open: bool = True
+    summary: list[list[str]] = attrs.field(factory=list[list[str]])
+    text: list[str] = attrs.field(factory=list[str])
+    is_speaking: bool = False
+    """Whether the last part of the summary is open."""
 
-    def item(self, model: str, response_id: str, status: _Status = "completed") -> ResponseReasoningItem:
-        text = "".join(self.pieces)
-        extra = {"provider_data": {"model": model, "response_id": response_id, "field": self.field}}
-        if self.field == "reasoning_content":
-            return ResponseReasoningItem(id=FAKE_ID, summary=[Summary(text=text)] if text else [], extra=extra)
-        return ResponseReasoningItem(id=FAKE_ID, content=[Content(text=text)] if text else [], extra=extra)
+    def item(self, kept: Json) -> ResponseReasoningItem:
+        summary = [Summary(text="".join(pieces)) for pieces in self.summary]
+        content = [Content(text="".join(self.text))] if self.text else None
+        kept = {**kept, REASONING_MARK: "reasoning" if self.text and not summary else "reasoning_content"}
+        return ResponseReasoningItem(id=FAKE_ID, summary=summary, content=content, extra={"provider_data": kept})
 
 
 @attrs.define(eq=False)
@@ -91,10 +88,14 @@ class _Part:
 
     kind: Literal["text", "refusal"]
     pieces: list[str] = attrs.field(factory=list[str])
+    annotations: list[Record] = attrs.field(factory=list[Record])
+    logprobs: list[Record] = attrs.field(factory=list[Record])
 
     def value(self) -> ResponseOutputText | ResponseOutputRefusal:
         text = "".join(self.pieces)
-        return ResponseOutputText(text=text) if self.kind == "text" else ResponseOutputRefusal(refusal=text)
+        if self.kind == "refusal":
+            return ResponseOutputRefusal(refusal=text)
+        return ResponseOutputText(text=text, annotations=list(self.annotations), logprobs=list(self.logprobs))
 
 
 @attrs.define(eq=False)
@@ -104,31 +105,66 @@ class _Message:
     index: int
     parts: list[_Part] = attrs.field(factory=list[_Part])
 
-    def item(self, status: _Status) -> ResponseOutputMessage:
-        return ResponseOutputMessage(id=FAKE_ID, content=[part.value() for part in self.parts], status=status)
+    def item(self, status: _Status, kept: Json) -> ResponseOutputMessage:
+        content = [part.value() for part in self.parts]
+        return ResponseOutputMessage(id=FAKE_ID, content=content, status=status, extra={"provider_data": kept})
 
 
 @attrs.define(eq=False)
 class _Call:
-    """A call that is being received. It is announced once its name is known."""
+    """A call that is being received. It is announced once its name and its call id are known."""
 
+    at: int
+    """The provider's index of it."""
     index: int | None = None
+    is_announced: bool = False
     call_id: str = ""
     name: str = ""
     pieces: list[str] = attrs.field(factory=list[str])
+    signature: str = ""
 
-    def item(self, status: _Status) -> ResponseFunctionToolCall:
+    def item(self, status: _Status, kept: Json) -> ResponseFunctionToolCall:
+        if self.signature:
+            kept = {**kept, "thought_signature": self.signature}
         return ResponseFunctionToolCall(
-            id=FAKE_ID, call_id=self.call_id, name=self.name, arguments="".join(self.pieces), status=status
+            id=FAKE_ID,
+            call_id=self.call_id,
+            name=self.name,
+            arguments="".join(self.pieces),
+            status="incomplete" if status == "incomplete" else None,
+            extra={"provider_data": kept},
         )
 
 
 class ChatStream:
     """Reads one chat reply and makes Responses events of it."""
 
-    def __init__(self, limits: Limits, request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        request_id: str | None = None,
+        *,
+        model: str | None = None,
+        strict: bool = False,
+        buffers_calls: bool = False,
+        keeps_usage: bool = False,
+    ) -> None:
+        """Take how to read.
+
+        Args:
+            limits: how large a reply may be.
+            request_id: what the provider calls the request.
+            model: the name the model was asked for by; None for what the reply says.
+            strict: whether more than one answer is refused where the others could be left out.
+            buffers_calls: whether calls are shown only at the end.
+            keeps_usage: whether `response.completed` also has the usage as it came, as `_raw_usage`.
+        """
         self._limits = limits
         self._request_id = request_id
+        self._strict = strict
+        self._buffers_calls = buffers_calls
+        self._keeps_usage = keeps_usage
+        self._kept: Json = {} if model is None else {"model": model}
         self.finished: bool = False
         """Whether the model gave its finish reason: the reply is whole, its usage may follow."""
         self.completed: bool = False
@@ -144,6 +180,8 @@ class ChatStream:
         self._open_text: tuple[list[str], int, int] | None = None
         # By the provider's index; it may leave gaps, and some providers use one index for all their calls
         self._calls: dict[int, _Call] = {}
+        self._made: list[_Call] = []
+        self._has_logprobs = False
         self._items: list[_Reasoning | _Message | _Call] = []
         self._events: list[TResponseStreamEvent] = []
 
@@ -186,14 +224,20 @@ class ChatStream:
         return events, error
 
     def read_whole(self, completion: Json) -> Response:
-        """Return the reply that a whole chat completion holds."""
+        """Return the reply that a whole chat completion holds.
+
+        Raises:
+            ModelBehaviorError: it is no whole reply, or one that failed or was cut short.
+            ModelRefusalError: the provider's filter stopped it.
+            ModelLimitError: it has too many calls.
+        """
         if "choices" not in completion and "error" in completion:
             raise failure("error", completion["error"])
         choices = _array(completion, "choices")
         if not choices:
             raise ModelBehaviorError("the model's reply has no choices")
         choice = _object(choices[0], "choices[0]")
-        message = dict(_object(choice.get("message"), "choices[0].message"))
+        message = dict(_object(choice.get("message") or {}, "choices[0].message"))
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             listed: list[Any] = calls  # pyright: ignore[reportUnknownVariableType] - mypy refuses a cast here
@@ -255,12 +299,16 @@ class ChatStream:
         for one in _array(chunk, "choices"):
             choice = _object(one, "a choice")
             if choice.get("index") not in (0, None):
-                continue  # more than one answer was asked for by extra_args; the first one counts
+                if self._strict:
+                    raise UserError(
+                        "the model gave more than one answer; leave `n` out of what is added to the request"
+                    )
+                continue  # the first one counts
             if choice.get("error"):
                 raise failure("error", choice["error"])
             delta = choice.get("delta")
             if delta is not None and not self.finished:
-                self._delta(_object(delta, "a delta"))
+                self._delta(_object(delta, "a delta"), choice.get("logprobs"))
             reason = choice.get("finish_reason")
             if reason is not None and not self.finished:
                 if not isinstance(reason, str):
@@ -274,25 +322,35 @@ class ChatStream:
     def _start(self, chunk: Json) -> None:
         self._started = True
         created = chunk.get("created")
-        self.response.id = _text(chunk, "id")
-        self.response.model = _text(chunk, "model")
+        self.response.id = FAKE_ID
+        self.response.model = self._kept.setdefault("model", _text(chunk, "model"))
+        if chunk.get("id"):
+            self._kept["response_id"] = _text(chunk, "id")
         self.response.created_at = float(created) if isinstance(created, int | float) else 0.0
         started = copy(self.response)
         started.output = []
         self._emit(ResponseCreatedEvent(response=started, sequence_number=self._next()))
 
-    def _delta(self, delta: Json) -> None:
-        for field in REASONING_FIELDS:
-            thought = _text(delta, field)
-            if thought:
-                self._add_reasoning(field, thought)
-                break  # some gateways send the same piece under both names
+    def _delta(self, delta: Json, logprobs: Any = None) -> None:
+        if delta.get("audio"):
+            raise ModelBehaviorError("the model answered with sound, which has no form in a run; ask for text")
+        thought, field = _text(delta, "reasoning_content"), "reasoning_content"
+        if not thought and isinstance(delta.get("reasoning"), str):
+            thought, field = delta["reasoning"], "reasoning"  # some gateways send the same piece under both names
+        if thought:
+            self._add_reasoning(field, thought)
+        elif delta.get("content") is not None or delta.get("refusal") or delta.get("tool_calls"):
+            self._close_summary()
         if isinstance(delta.get("content"), list):
             self._add_parts(_array(delta, "content"))
         else:
             text = _text(delta, "content")
-            if text:
-                self._add_text(text, "text")
+            # An empty piece begins no text, but is passed on inside of one: what comes with it may count
+            if text or (delta.get("content") == "" and self._text_part() is not None):
+                self._add_text(text, "text", logprobs)
+        annotations, part = delta.get("annotations"), self._text_part()
+        if annotations and part is not None:
+            self._annotate(part, annotations)
         refusal = _text(delta, "refusal")
         if refusal:
             self._add_text(refusal, "refusal")
@@ -312,55 +370,78 @@ class ChatStream:
     def _add_reasoning(self, field: str, piece: str) -> None:
         self._open_text = None
         current = self._reasoning
-        if current is None or current.field != field or not current.is_open:
-            self._close_reasoning()
-            current = self._reasoning = _Reasoning(len(self._items), field)
+        if current is None:
+            current = self._reasoning = _Reasoning(len(self._items))
             self._items.append(current)
+            if field == "reasoning":
+                current.text.append("")
             self._added(current.index, self._item(current, "in_progress"))
-            if field == "reasoning_content":
-                self._emit(
-                    ResponseReasoningSummaryPartAddedEvent(
-                        part=Summary(text=""), item_id=FAKE_ID, output_index=current.index, sequence_number=self._next()
-                    )
+        if field == "reasoning":
+            current.text.append(piece)
+            self._emit(
+                ResponseReasoningTextDeltaEvent(
+                    delta=piece, item_id=FAKE_ID, output_index=current.index, sequence_number=self._next()
                 )
-        current.pieces.append(piece)
-        kind = (
-            ResponseReasoningSummaryTextDeltaEvent if field == "reasoning_content" else ResponseReasoningTextDeltaEvent
-        )
-        self._emit(kind(delta=piece, item_id=FAKE_ID, output_index=current.index, sequence_number=self._next()))
-
-    def _close_reasoning(self) -> None:
-        current = self._reasoning
-        if current is None or not current.is_open:
+            )
             return
-        current.is_open = False
-        text, index = "".join(current.pieces), current.index
-        if current.field == "reasoning_content":
+        at = len(current.summary) - 1
+        if not current.is_speaking:
+            current.is_speaking = True
+            current.summary.append([])
+            at += 1
             self._emit(
-                ResponseReasoningSummaryTextDoneEvent(
-                    text=text, item_id=FAKE_ID, output_index=index, sequence_number=self._next()
+                ResponseReasoningSummaryPartAddedEvent(
+                    part=Summary(text=""),
+                    item_id=FAKE_ID,
+                    output_index=current.index,
+                    summary_index=at,
+                    sequence_number=self._next(),
                 )
             )
-            self._emit(
-                ResponseReasoningSummaryPartDoneEvent(
-                    part=Summary(text=text), item_id=FAKE_ID, output_index=index, sequence_number=self._next()
-                )
+        current.summary[at].append(piece)
+        self._emit(
+            ResponseReasoningSummaryTextDeltaEvent(
+                delta=piece,
+                item_id=FAKE_ID,
+                output_index=current.index,
+                summary_index=at,
+                sequence_number=self._next(),
             )
-        else:
-            self._emit(
-                ResponseReasoningTextDoneEvent(
-                    text=text, item_id=FAKE_ID, output_index=index, sequence_number=self._next()
-                )
-            )
-        self._done(index, self._item(current, "completed"))
+        )
 
-    def _add_text(self, piece: str, kind: Literal["text", "refusal"]) -> None:
-        self._close_reasoning()
+    def _close_summary(self) -> None:
+        current = self._reasoning
+        if current is None or not current.is_speaking:
+            return
+        current.is_speaking = False
+        at = len(current.summary) - 1
+        self._emit(
+            ResponseReasoningSummaryPartDoneEvent(
+                part=Summary(text="".join(current.summary[at])),
+                item_id=FAKE_ID,
+                output_index=current.index,
+                summary_index=at,
+                sequence_number=self._next(),
+            )
+        )
+
+    def _text_part(self) -> _Part | None:
+        parts = self._message.parts if self._message is not None else []
+        return next((part for part in parts if part.kind == "text"), None)
+
+    def _annotate(self, part: _Part, annotations: Any) -> None:
+        """Add citations of pages to the text; what is none is passed over, as a citation is no reason to fail."""
+        if isinstance(annotations, list):
+            part.annotations += [found for one in cast("list[Any]", annotations) if (found := _citation(one))]
+
+    def _add_text(self, piece: str, kind: Literal["text", "refusal"], logprobs: Any = None) -> None:
         message = self._message
         if message is None:
+            if any(call.is_announced for call in self._made):
+                self._number_calls()
             message = self._message = _Message(len(self._items))
             self._items.append(message)
-            self._added(message.index, message.item("in_progress"))
+            self._added(message.index, message.item("in_progress", dict(self._kept)))
         at = next((at for at, part in enumerate(message.parts) if part.kind == kind), None)
         if at is None:
             at = len(message.parts)
@@ -374,22 +455,23 @@ class ChatStream:
                     sequence_number=self._next(),
                 )
             )
-        message.parts[at].pieces.append(piece)
-        if kind == "text":
-            self._open_text = message.parts[at].pieces, message.index, at
-        delta = ResponseTextDeltaEvent if kind == "text" else ResponseRefusalDeltaEvent
-        self._emit(
-            delta(
-                delta=piece,
-                item_id=FAKE_ID,
-                output_index=message.index,
-                content_index=at,
-                sequence_number=self._next(),
-            )
-        )
+        part = message.parts[at]
+        part.pieces.append(piece)
+        where: Any = {"item_id": FAKE_ID, "output_index": message.index, "content_index": at}
+        if kind == "refusal":
+            self._emit(ResponseRefusalDeltaEvent(delta=piece, sequence_number=self._next(), **where))
+            return
+        tokens: list[Any] = []
+        if isinstance(logprobs, dict):  # whoever sends them has them from the first piece on
+            self._has_logprobs = True
+            tokens = _array(cast("Json", logprobs), "content")
+            part.logprobs += [_logprob(token, is_delta=False) for token in tokens]
+        if not self._has_logprobs:
+            self._open_text = part.pieces, message.index, at
+        found = [_logprob(token, is_delta=True) for token in tokens]
+        self._emit(ResponseTextDeltaEvent(delta=piece, logprobs=found, sequence_number=self._next(), **where))
 
     def _add_call(self, piece: Json) -> None:
-        self._close_reasoning()
         if piece.get("type") not in (None, "", "function"):
             raise ModelBehaviorError(f"the model made a call of type {quoted(str(piece['type']))}; expected a function")
         function = _object(piece.get("function") or {}, "the function of a tool call")
@@ -405,20 +487,34 @@ class ChatStream:
         call.call_id = call.call_id or call_id
         if name and name != call.name:
             call.name += name
-        if call.index is None and call.name:
-            call.index = len(self._items)
-            self._items.append(call)
+        call.signature = call.signature or _signature(piece)
+        if not call.is_announced and call.name and call.call_id and not self._buffers_calls:
             arguments = "".join(call.pieces) + arguments  # what came before the name
             call.pieces.clear()
-            self._added(call.index, call.item("in_progress"))
+            self._announce(call)
         if arguments:
             call.pieces.append(arguments)
-            if call.index is not None:
-                self._emit(
-                    ResponseFunctionCallArgumentsDeltaEvent(
-                        delta=arguments, item_id=FAKE_ID, output_index=call.index, sequence_number=self._next()
-                    )
-                )
+            if call.is_announced:
+                self._arguments(call, arguments)
+
+    def _announce(self, call: _Call) -> None:
+        call.is_announced = True
+        self._number_calls()
+        self._added(cast("int", call.index), self._item(call, "in_progress"))
+
+    def _number_calls(self) -> None:
+        """Give the calls made so far their places in the output, in the order in which they began."""
+        for call in self._made:
+            if call.index is None:
+                call.index = len(self._items)
+                self._items.append(call)
+
+    def _arguments(self, call: _Call, piece: str) -> None:
+        self._emit(
+            ResponseFunctionCallArgumentsDeltaEvent(
+                delta=piece, item_id=FAKE_ID, output_index=cast("int", call.index), sequence_number=self._next()
+            )
+        )
 
     def _call(self, at: Any, call_id: str, name: str) -> _Call:
         """Return the call that a piece belongs to, a new one where it begins one."""
@@ -434,7 +530,8 @@ class ChatStream:
             # Whole calls that share one index: the new one takes it over, the old one stays among the items
             known = None
         if known is None:
-            known = self._calls[at] = _Call()
+            known = self._calls[at] = _Call(at)
+            self._made.append(known)
             if len(self._calls) + len(self._items) > 2 * self._limits.calls_per_response + 8:
                 raise ModelLimitError("calls_per_response", len(self._calls), self._limits.calls_per_response)
         return known
@@ -443,49 +540,55 @@ class ChatStream:
 
     def _close_items(self) -> None:
         self._open_text = None
-        for call in self._calls.values():
-            if call.index is None:
-                raise ModelBehaviorError(f"the model made a call without a name (call id {quoted(call.call_id)})")
-        self._close_reasoning()
+        if self._buffers_calls:
+            self._made.sort(key=lambda call: call.at)
+        for call in self._made:
+            if not (call.name and call.call_id):
+                raise ModelBehaviorError(
+                    f"the model made a call without a name or a call id: name {quoted(call.name)}, call id "
+                    f"{quoted(call.call_id)}"
+                )
+            if not call.is_announced:
+                self._close_summary()
+                arguments = "".join(call.pieces)
+                call.pieces.clear()
+                self._announce(call)
+                call.pieces.append(arguments)
+                if arguments:
+                    self._arguments(call, arguments)
+        if self._reason == "tool_calls" and self._buffers_calls and not self._made:
+            raise ModelBehaviorError("the model's finish_reason is 'tool_calls', and it made no call")
+        if self._reason == "content_filter" and self._message is None and not self._made:
+            self._add_text("The provider's content filter withheld the reply.", "refusal")
         status: _Status = "incomplete" if self._reason == "length" else "completed"
-        for item in self._items:
-            if isinstance(item, _Message):
-                self._close_message(item, status)
-            elif isinstance(item, _Call):
-                index = cast("int", item.index)  # it is among the items only once it has one
-                self._emit(
-                    ResponseFunctionCallArgumentsDoneEvent(
-                        arguments="".join(item.pieces),
-                        item_id=FAKE_ID,
-                        output_index=index,
-                        sequence_number=self._next(),
-                    )
-                )
-                self._done(index, item.item(status))
+        self._close_reasoning()
+        message = self._message
+        if message is not None:
+            self._close_parts(message)
+        for call in self._made:
+            self._done(cast("int", call.index), self._item(call, status))
+        if message is not None:
+            self._done(message.index, self._item(message, status))
 
-    def _close_message(self, message: _Message, status: _Status) -> None:
-        for at, part in enumerate(message.parts):
-            text = "".join(part.pieces)
-            if part.kind == "text":
-                self._emit(
-                    ResponseTextDoneEvent(
-                        text=text,
-                        item_id=FAKE_ID,
-                        output_index=message.index,
-                        content_index=at,
-                        sequence_number=self._next(),
-                    )
+    def _close_reasoning(self) -> None:
+        current = self._reasoning
+        if current is None:
+            return
+        if current.summary:
+            self._close_summary()
+        else:
+            self._emit(
+                ResponseReasoningTextDoneEvent(
+                    text="".join(current.text),
+                    item_id=FAKE_ID,
+                    output_index=current.index,
+                    sequence_number=self._next(),
                 )
-            else:
-                self._emit(
-                    ResponseRefusalDoneEvent(
-                        refusal=text,
-                        item_id=FAKE_ID,
-                        output_index=message.index,
-                        content_index=at,
-                        sequence_number=self._next(),
-                    )
-                )
+            )
+        self._done(current.index, self._item(current, "completed"))
+
+    def _close_parts(self, message: _Message) -> None:
+        for at, part in sorted(enumerate(message.parts), key=lambda place: place[1].kind != "text"):
             self._emit(
                 ResponseContentPartDoneEvent(
                     part=part.value(),
@@ -495,12 +598,13 @@ class ChatStream:
                     sequence_number=self._next(),
                 )
             )
-        self._done(message.index, message.item(status))
 
     def _complete(self) -> None:
         """Make the terminal event; raise for a reply that was cut short."""
         reason = self._reason
         short = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(reason or "")
+        if short == "content_filter" and self._message is not None and self._message.parts[0].kind == "refusal":
+            short = None  # there is nothing to be taken for an answer
         status: _Status = "incomplete" if short else "completed"
         response = self.response
         response.status = status
@@ -508,6 +612,8 @@ class ChatStream:
         response.usage = _usage(self.raw_usage)
         if self._request_id is not None:
             response.extra = {**(response.extra or {}), "_request_id": self._request_id}
+        if self._keeps_usage and self.raw_usage is not None:
+            response.extra = {**(response.extra or {}), "_raw_usage": self.raw_usage}
         if reason == "error":
             raise failure("finish_reason 'error'", None)
         if short is None:
@@ -528,9 +634,8 @@ class ChatStream:
     # -- making events
 
     def _item(self, item: _Reasoning | _Message | _Call, status: _Status) -> TResponseOutputItem:
-        if isinstance(item, _Reasoning):
-            return item.item(self.response.model, self.response.id)
-        return item.item(status)
+        kept = dict(self._kept)
+        return item.item(kept) if isinstance(item, _Reasoning) else item.item(status, kept)
 
     def _added(self, index: int, item: TResponseOutputItem) -> None:
         self._emit(ResponseOutputItemAddedEvent(item=item, output_index=index, sequence_number=self._next()))
@@ -546,7 +651,9 @@ class ChatStream:
         return self._sequence
 
 
-def read_completion(text: str, limits: Limits, request_id: str | None) -> tuple[Response, Json | None]:
+def read_completion(
+    text: str, limits: Limits, request_id: str | None, *, model: str | None = None, strict: bool = False
+) -> tuple[Response, Json | None]:
     """Return the reply that a body holds, and the usage as it came.
 
     Raises:
@@ -554,9 +661,39 @@ def read_completion(text: str, limits: Limits, request_id: str | None) -> tuple[
         ModelRefusalError: the provider's content filter stopped it.
         ModelLimitError: it is nested too deeply, or has too many calls.
     """
-    stream = ChatStream(limits, request_id)
+    stream = ChatStream(limits, request_id, model=model, strict=strict)
     response = stream.read_whole(decode_object(text, "the model's reply", limits.json_depth))
     return response, stream.raw_usage
+
+
+def _citation(annotation: Any) -> Record | None:
+    """Return a citation of a page in Responses form, None for what is none."""
+    cited = _member(annotation, "url_citation")
+    if _member(annotation, "type") != "url_citation" or not isinstance(cited, dict):
+        return None
+    kinds = {"start_index": int, "end_index": int, "url": str, "title": str}
+    found = {name: _member(cited, name) for name in kinds}
+    if any(not isinstance(found[name], kind) for name, kind in kinds.items()):
+        return None
+    return Record({"type": "url_citation", **found})
+
+
+def _logprob(token: Any, *, is_delta: bool) -> Record:
+    """Return the probability of a token, and of those it was chosen from, as an event or an item has it."""
+    found = _object(token, "a log probability")
+
+    def one(of: Json) -> Json:
+        short = {"token": of.get("token"), "logprob": of.get("logprob")}
+        return short if is_delta else {**short, "bytes": of.get("bytes") or []}
+
+    top = [one(_object(other, "a log probability")) for other in _array(found, "top_logprobs")]
+    return Record({**one(found), "top_logprobs": (top or None) if is_delta else top})
+
+
+def _signature(piece: Json) -> str:
+    """Return what one provider wants back with a call, "" where there is nothing of the kind."""
+    found = _member(_member(piece.get("extra_content"), "google"), "thought_signature")
+    return found if isinstance(found, str) else ""
 
 
 def _usage(usage: Json | None) -> ResponseUsage | None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agentrun._codec import structure_event, structure_response
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
-from agentrun._history import HistoryItem
+from agentrun._history import PLACEHOLDER_ID, HistoryItem
 from agentrun._responses import Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
 from agentrun._settings import MCPToolChoice
-from agentrun._tool import FileSearchTool, tools_to_wire
+from agentrun._tool import FileSearchTool, WebSearchTool, tools_to_wire
 from agentrun._wire_value import Record, WireError
 from agentrun.models._json import Json, decode_object, encode, encode_request, quoted
+from agentrun.models._tool_rules import check_tools
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
@@ -41,20 +42,17 @@ __all__ = [
     "tool_definitions",
 ]
 
-FAKE_ID = "__fake_id__"
+FAKE_ID = PLACEHOLDER_ID
 """The id of items that a provider without ids made; it is never sent."""
 
 HOSTED_CHOICES = frozenset(
     {
-        "apply_patch",
         "code_interpreter",
-        "computer",
         "computer_use_preview",
         "file_search",
         "image_generation",
-        "local_shell",
         "mcp",
-        "shell",
+        "programmatic_tool_calling",
         "web_search",
         "web_search_preview",
     }
@@ -66,7 +64,7 @@ HOSTED_CHOICES = frozenset(
 
 
 def request_body(
-    model: str,
+    model: str | None,
     system_instructions: str | None,
     input: str | list[TResponseInputItem],
     settings: ModelSettings,
@@ -84,13 +82,15 @@ def request_body(
     Raises:
         UserError: something in it cannot be sent.
     """
+    check_tools(tools, settings.tool_choice, is_prompted=prompt is not None)
     definitions = tool_definitions(tools, handoffs)
+    choice = tool_choice(settings, definitions, is_prompted=prompt is not None)
     members: Json = {
         "model": model,
         "instructions": system_instructions,
         "tools": definitions or None,
-        "tool_choice": tool_choice(settings, definitions),
-        "parallel_tool_calls": settings.parallel_tool_calls if definitions else None,
+        "tool_choice": choice,
+        "parallel_tool_calls": settings.parallel_tool_calls if definitions or prompt is not None else None,
         "text": _text(settings, output_schema),
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -113,13 +113,34 @@ def request_body(
 
 
 def with_extras(members: Json, settings: ModelSettings, name: str, items: Sequence[bytes]) -> bytes:
-    """Return a request of `members` that are not None, what the settings add to it, and `items` under `name`."""
+    """Return a request of `members` that are not None, what the settings add to it, and `items` under `name`.
+
+    Raises:
+        TypeError: `extra_args` repeats a member that the request has; `extra_body` may replace any.
+        UserError: something in it cannot be sent.
+    """
     body = {key: value for key, value in members.items() if value is not None}
-    body.update(settings.extra_args or ())
+    if settings.extra_args:
+        _check_args(settings.extra_args, {*body, name})
+        body.update(settings.extra_args)
     body.update(settings.extra_body or ())
     if name in body:  # the caller's own conversation stands in the place of ours
         return encode(body, "the request")
     return encode_request(body, name, items)
+
+
+def _check_args(extra_args: Mapping[str, Any], taken: set[str]) -> None:
+    repeated = sorted(taken & extra_args.keys())
+    if repeated:
+        raise TypeError(
+            f"the request got multiple values for {', '.join(map(repr, repeated))}: from the arguments or fields of "
+            "that name, and from ModelSettings.extra_args; leave one of them out, or replace it with extra_body"
+        )
+    if "timeout" in extra_args:
+        raise UserError(
+            "ModelSettings.extra_args holds members of the request, and no API knows 'timeout'; set "
+            "ModelSettings.timeout, in seconds"
+        )
 
 
 def encode_items(input: str | list[TResponseInputItem]) -> list[bytes]:
@@ -130,8 +151,11 @@ def encode_items(input: str | list[TResponseInputItem]) -> list[bytes]:
     for item in input:
         if type(item) is HistoryItem and item.get("id") != FAKE_ID and "provider_data" not in item:
             encoded.append(item.encoded(_encode_item))
+        elif item.get("type") == "reasoning" and item.get("provider_data"):
+            continue  # another provider's; OpenAI takes only its own, by id or encrypted
         elif item.get("id") == FAKE_ID or "provider_data" in item:
-            sent = {key: value for key, value in item.items() if key not in ("id", "provider_data")}
+            hidden = ("id", "provider_data") if item.get("id") == FAKE_ID else ("provider_data",)
+            sent = {key: value for key, value in item.items() if key not in hidden}
             encoded.append(encode(sent, "an input item"))
         else:
             encoded.append(_encode_item(item))
@@ -159,18 +183,31 @@ def tool_definitions(tools: Sequence[Tool], handoffs: Sequence[Handoff[Any, Any]
 def _include(settings: ModelSettings, tools: Sequence[Tool]) -> list[str]:
     """Return what a request asks for beside the reply: what the settings name, and what tools and settings need."""
     include = list(settings.response_include or ())
-    wanted = [name for tool in tools if isinstance(tool, FileSearchTool) for name in tool.response_include]
+    wanted = [
+        name for tool in tools if isinstance(tool, FileSearchTool | WebSearchTool) for name in tool.response_include
+    ]
     if settings.top_logprobs is not None:
         wanted.append("message.output_text.logprobs")
     return include + [name for name in dict.fromkeys(wanted) if name not in include]
 
 
-def tool_choice(settings: ModelSettings, definitions: Sequence[Json]) -> Any | None:
-    """Return `ModelSettings.tool_choice` as the API wants it."""
+def tool_choice(settings: ModelSettings, definitions: Sequence[Json], *, is_prompted: bool = False) -> Any | None:
+    """Return `ModelSettings.tool_choice` as the API wants it.
+
+    Args:
+        settings: see `request_body`.
+        definitions: the tools of the request.
+        is_prompted: whether a prompt at the provider may bring tools too; a name is left out then where the request
+            has none, since the provider wants it among those of the request.
+    """
     choice = settings.tool_choice
+    if isinstance(choice, str) and choice in ("auto", "required", "none"):
+        return choice
+    if is_prompted and not definitions:
+        return None
     if isinstance(choice, MCPToolChoice):
         return {"type": "mcp", "server_label": choice.server_label, "name": choice.name}
-    if not isinstance(choice, str) or choice in ("auto", "required", "none"):
+    if not isinstance(choice, str):
         return choice
     functions = {definition.get("name") for definition in definitions if definition.get("type") == "function"}
     if choice in HOSTED_CHOICES and choice not in functions:

@@ -15,7 +15,7 @@ from agentrun._settings import MCPToolChoice, ModelSettings, Reasoning
 from agentrun._tool import WebSearchTool, function_tool
 from agentrun._usage import Usage
 from agentrun.models._limits import Limits
-from agentrun.models.chat_request import messages, request_body
+from agentrun.models.chat_request import Target, messages, request_body
 from agentrun.models.chat_wire import ChatStream, read_completion
 
 # ---- requests
@@ -28,7 +28,7 @@ def add(a: int, b: int) -> int:
 
 
 def body(settings: ModelSettings, tools: Any = (), *, stream: bool = False, openai: bool = False) -> dict[str, Any]:
-    raw = request_body("m", "sys", "hi", settings, tools, None, [], stream=stream, completion_tokens=openai)
+    raw = request_body(Target("m", official=openai), "sys", "hi", settings, tools, None, [], stream=stream)
     decoded: dict[str, Any] = json.loads(raw)
     return decoded
 
@@ -71,6 +71,9 @@ def test_tools_that_only_the_responses_api_has_are_refused() -> None:
         body(ModelSettings(), [WebSearchTool()])
 
 
+HERE = Target("m")
+
+
 def call(call_id: str, name: str = "f", arguments: str = "{}") -> dict[str, Any]:
     return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments, "id": "fc"}
 
@@ -89,7 +92,7 @@ def wire_call(call_id: str) -> dict[str, Any]:
 
 def test_what_an_assistant_said_and_called_in_one_turn_is_one_message() -> None:
     found = messages(
-        None, [{"role": "user", "content": "go"}, said("A"), call("1"), call("2"), output("2"), output("1")]
+        None, [{"role": "user", "content": "go"}, said("A"), call("1"), call("2"), output("2"), output("1")], HERE
     )
     assert found == [
         {"role": "user", "content": "go"},
@@ -100,7 +103,7 @@ def test_what_an_assistant_said_and_called_in_one_turn_is_one_message() -> None:
 
 
 def test_calls_of_two_turns_are_two_messages() -> None:
-    found = messages(None, [call("1"), output("1"), call("2"), output("2"), said("B"), said("C")])
+    found = messages(None, [call("1"), output("1"), call("2"), output("2"), said("B"), said("C")], HERE)
     assert [message["role"] for message in found] == [
         "assistant",
         "tool",
@@ -119,7 +122,7 @@ def test_every_part_of_a_users_message_has_its_form() -> None:
         {"type": "input_file", "file_data": "data:x", "filename": "f.pdf"},
         {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
     ]
-    [message] = messages(None, [{"type": "message", "role": "user", "content": parts}])
+    [message] = messages(None, [{"type": "message", "role": "user", "content": parts}], HERE)
     assert message["content"] == [
         {"type": "text", "text": "look"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA", "detail": "low"}},
@@ -133,17 +136,18 @@ def test_images_in_tool_outputs_follow_the_outputs_of_their_turn() -> None:
     found = messages(
         None,
         [call("1"), call("2"), output("1", [image]), output("2", [{"type": "input_text", "text": "t"}]), said("B")],
+        HERE,
     )
     assert [message["role"] for message in found] == ["assistant", "tool", "tool", "user", "assistant"]
     assert found[2]["content"] == [{"type": "text", "text": "t"}]
     assert found[3]["content"] == [
         {"type": "text", "text": "Attached to the output of call 1:"},
-        {"type": "image_url", "image_url": {"url": "http://i"}},
+        {"type": "image_url", "image_url": {"url": "http://i", "detail": "auto"}},
     ]
 
 
 def thought(text: str, **members: Any) -> dict[str, Any]:
-    mark = {"provider_data": {"model": "m", "field": "reasoning_content"}}
+    mark = {"provider_data": {"model": "m", "_chat_completions_reasoning_field": "reasoning_content"}}
     return {
         "type": "reasoning",
         "id": "__fake_id__",
@@ -166,7 +170,7 @@ def test_reasoning_goes_back_only_to_where_it_came_from_and_within_its_turn() ->
         call("3"),
         output("3"),
     ]
-    found = [message for message in messages(None, items) if message["role"] == "assistant"]
+    found = [message for message in messages(None, items, HERE) if message["role"] == "assistant"]
     assert [message.get("reasoning_content") for message in found] == [None, "new", None]
 
 
@@ -184,7 +188,7 @@ def test_reasoning_goes_back_only_to_where_it_came_from_and_within_its_turn() ->
 )
 def test_what_has_no_form_in_this_api_is_refused(item: dict[str, Any], match: str) -> None:
     with pytest.raises(UserError, match=match):
-        messages(None, [item])
+        messages(None, [item], HERE)
 
 
 # ---- replies
@@ -248,9 +252,7 @@ def test_a_stream_becomes_the_events_of_the_responses_api(wire: Any) -> None:
         "response.reasoning_summary_part.added",
         "response.reasoning_summary_text.delta",
         "response.reasoning_summary_text.delta",
-        "response.reasoning_summary_text.done",
         "response.reasoning_summary_part.done",
-        "response.output_item.done",
         "response.output_item.added",
         "response.content_part.added",
         "response.output_text.delta",
@@ -258,10 +260,9 @@ def test_a_stream_becomes_the_events_of_the_responses_api(wire: Any) -> None:
         "response.output_item.added",
         "response.function_call_arguments.delta",
         "response.function_call_arguments.delta",
-        "response.output_text.done",
+        "response.output_item.done",
         "response.content_part.done",
         "response.output_item.done",
-        "response.function_call_arguments.done",
         "response.output_item.done",
         "response.completed",
     ]
@@ -271,13 +272,13 @@ def test_a_stream_becomes_the_events_of_the_responses_api(wire: Any) -> None:
     assert reasoning.summary[0].text == "think"
     assert (response.output_text, message.content[0].text) == ("hello", "hello")
     assert (function.call_id, function.name, function.arguments) == ("c1", "f", '{"a":1}')
-    done = [event.item for event in seen if event.type == "response.output_item.done"]
-    assert done == response.output
-    assert [event.output_index for event in seen if event.type == "response.output_item.done"] == [0, 1, 2]
+    done = {event.output_index: event.item for event in seen if event.type == "response.output_item.done"}
+    assert done == dict(enumerate(response.output))
     found = Usage.from_wire(response.usage)
     assert (found.input_tokens, found.output_tokens, found.total_tokens) == (10, 5, 15)
     assert (found.input_tokens_details.cached_tokens, found.output_tokens_details.reasoning_tokens) == (4, 3)
-    assert (response.id, response.model, response.status) == ("chat_1", "m", "completed")
+    assert (response.id, response.model, response.status) == ("__fake_id__", "m", "completed")
+    assert message.provider_data == {"model": "m", "response_id": "chat_1"}
 
 
 def test_every_event_is_one_that_the_codec_reads_back(wire: Any) -> None:

@@ -157,11 +157,16 @@ def test_reasoning_may_be_given_in_any_class(value: Any) -> None:
 
 
 def test_ids_that_no_provider_gave_and_our_own_marks_are_not_sent() -> None:
-    items: list[dict[str, Any]] = [
-        {"type": "reasoning", "id": "__fake_id__", "summary": [], "provider_data": {"model": "m"}},
-        {"type": "message", "id": "msg_1", "role": "assistant", "content": []},
-    ]
-    assert body(items)["input"] == [{"type": "reasoning", "summary": []}, items[1]]
+    mark = {"provider_data": {"model": "m"}}
+    message: dict[str, Any] = {"type": "message", "role": "assistant", "content": []}
+    items = [{**message, "id": "__fake_id__", **mark}, {**message, "id": "msg_1", **mark}, {**message, "id": "msg_2"}]
+    assert body(items)["input"] == [message, {**message, "id": "msg_1"}, {**message, "id": "msg_2"}]
+
+
+def test_what_another_provider_thought_is_not_sent() -> None:
+    own: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
+    other = {"type": "reasoning", "id": "__fake_id__", "summary": [], "provider_data": {"model": "m"}}
+    assert body([own, other])["input"] == [own]
 
 
 def test_an_item_of_a_history_is_encoded_once_in_its_life() -> None:
@@ -323,10 +328,13 @@ def test_tools_that_the_settings_bring_may_be_chosen() -> None:
     assert sent["tool_choice"] == {"type": "function", "name": "mine"}
 
 
-def test_a_tool_in_a_namespace_may_be_chosen_by_either_name() -> None:
+def test_a_tool_in_a_namespace_is_chosen_by_its_whole_name() -> None:
     tools = tool_namespace(name="math", description="Sums.", tools=[add])
-    for name in ("add", "math.add"):
-        assert body(settings=ModelSettings(tool_choice=name), tools=tools)["tool_choice"]["name"] == name
+    assert body(settings=ModelSettings(tool_choice="math.add"), tools=tools)["tool_choice"]["name"] == "math.add"
+    for name in ("add", "math"):
+        with pytest.raises(UserError, match=r"pass 'math\.add'"):
+            body(settings=ModelSettings(tool_choice=name), tools=tools)
+    assert body(settings=ModelSettings(tool_choice="add"), tools=[*tools, add])["tool_choice"]["name"] == "add"
 
 
 def test_a_tool_of_a_hosted_server_may_be_chosen() -> None:
