@@ -345,6 +345,8 @@ class RunState(Generic[TContext]):
         self.pending_input = [*self.pending_input, *ItemHelpers.input_to_new_input_list(input)]
 
     def _may_end_with(self, pending: PendingTurn) -> bool:
+        if any(item.type == "handoff_call_item" for item in pending.items):
+            return False  # a handoff wins over the output of a tool
         behavior: Any = self.current_agent.tool_use_behavior
         if isinstance(behavior, dict):
             names = cast("dict[str, Any]", behavior).get("stop_at_tool_names", ())

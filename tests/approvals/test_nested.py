@@ -413,3 +413,19 @@ async def test_run_sync_resumes_a_stored_state() -> None:
         return str(Runner.run_sync(desk.triage, state, run_config=RunConfig()).final_output)
 
     assert await anyio.to_thread.run_sync(whole) == "done" and desk.done == ["car"]
+
+
+async def test_input_is_added_beside_a_call_that_could_end_the_run_where_a_handoff_goes_on(
+    run: Any, stored: Any
+) -> None:
+    """RT-9, S-4: the handoff wins over the tool's output, so that a model will see the input."""
+    desk = Desk()
+    desk.triage.tool_use_behavior = "stop_on_first_tool"
+    model = desk.script([repair("c1", "car"), function_call(TRANSFER, {}, call_id="h1")], "done")
+    state = await stored(desk.triage, (await run(desk.triage)).to_state())
+    state.add_input("be quick")
+    state.approve(state.get_interruptions()[0])
+    result = await run(desk.triage, await stored(desk.triage, state))
+    assert result.final_output == "done" and result.last_agent is desk.expert
+    sent: Any = model.calls[1].input
+    assert sent[-1]["content"] == "be quick"
