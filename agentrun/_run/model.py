@@ -15,7 +15,7 @@ import attrs
 from agentrun._codec import structure_response, unstructure
 from agentrun._config import CallModelData, ModelInputData
 from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
-from agentrun._history import without_repeats
+from agentrun._history import PLACEHOLDER_ID, without_repeats
 from agentrun._items import ModelResponse
 from agentrun._logging import log_model_data
 from agentrun._responses import Response
@@ -399,12 +399,15 @@ class Attempt:
             ModelBehaviorError: it holds none.
         """
         response = _response_of(event)
+        raw_usage: Any = None
+        if self._request.settings.preserve_raw_usage:
+            raw_usage = getattr(response, "_raw_usage", None) or unstructure(response.usage)
         return ModelResponse(
             output=whole_items(response.output),
             usage=Usage.from_wire(response.usage),
-            response_id=response.id or None,
+            response_id=response.id if response.id not in ("", PLACEHOLDER_ID) else None,
             request_id=getattr(response, "_request_id", None),
-            raw_usage=unstructure(response.usage) if self._request.settings.preserve_raw_usage else None,
+            raw_usage=raw_usage,
         )
 
     def _note_cut(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentrun import Agent, Runner
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._settings import ModelSettings
 from agentrun.models._limits import Limits
@@ -301,12 +302,27 @@ async def test_what_only_the_responses_api_knows_can_be_refused(wire: Any, strea
     assert server.requests == []
 
 
-async def test_a_whole_reply_has_no_id_to_go_on_from(wire: Any) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_a_run_has_the_usage_as_it_came_and_no_id_to_go_on_from(wire: Any, streamed: bool) -> None:
+    usage = {**wire.usage, "cost": 0.1}
+
     async def handler(connection: Any) -> None:
         await connection.request()
-        await connection.send(wire.reply(json.dumps(wire.completion()).encode(), "application/json"))
+        if streamed:
+            await connection.send(
+                wire.head(), wire.chunk(wire.sse({**wire.delta("stop", content="a"), "usage": usage}))
+            )
+        else:
+            await connection.send(wire.reply(json.dumps({**wire.completion("a"), "usage": usage}).encode()))
 
     async with wire.serving(handler) as server:
         model = server.chat()
-        assert (await ask(model, False)).response_id is None
+        agent = Agent("A", model=model, model_settings=ModelSettings(preserve_raw_usage=True))
+        if streamed:
+            async with Runner.run_streamed(agent, "hi") as result:
+                await result.wait()
+        else:
+            result = await Runner.run(agent, "hi")
         await model.close()
+    assert (result.final_output, result.last_response_id) == ("a", None)
+    assert result.raw_responses[0].raw_usage == usage
