@@ -127,7 +127,7 @@ def _check_output_type(agent: Any, attribute: attrs.Attribute[Any], value: Any) 
         raise refuse(agent, attribute.name, value, "a type, an AgentOutputSchema or None", remedy)
     # A type without a schema is told here. A name in it that is defined further down is looked up at the first run.
     with contextlib.suppress(NameError):
-        cast("Agent[Any]", agent)._compiled(value)
+        cast("Agent[Any]", agent)._compiled(value)  # pyright: ignore[reportPrivateUsage] - a part of the class
 
 
 def _check_hooks(agent: Any, attribute: attrs.Attribute[Any], value: Any) -> None:

@@ -38,12 +38,17 @@ class MCPConfig(TypedDict, total=False):
 
 Check: TypeAlias = "Callable[[Any, attrs.Attribute[Any], Any], None]"
 
+_SHOWN = 300
+"""An error shows this much of a wrong value."""
+
 
 def refuse(agent: Any, field: str, value: Any, expected: str, remedy: str = "") -> TypeError:
     """Return the error for one wrong value of one field."""
     name = getattr(agent, "name", None)
     who = f"agent {name!r}" if isinstance(name, str) else "agent"
-    return TypeError(f"{who}: {field} is {value!r}, expected {expected}{remedy and '; ' + remedy}")
+    given = repr(value)
+    shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
+    return TypeError(f"{who}: {field} is {shown}, expected {expected}{remedy and '; ' + remedy}")
 
 
 def check_is(expected: type | tuple[type, ...], what: str, remedy: str = "") -> Check:
@@ -82,6 +87,8 @@ def _check_tool(agent: Any, place: str, value: Any) -> None:
         remedy = "use agent.as_tool(...), or put the agent into handoffs"
     elif inspect.isclass(value):
         remedy = f"make an object of the class: {value.__name__}(...)"
+    elif hasattr(value, "on_invoke_handoff"):
+        remedy = "put the handoff into handoffs"
     else:
         remedy = "decorate the function with @function_tool" if callable(value) else "make a tool with @function_tool"
     raise refuse(agent, place, value, "a tool", remedy)

@@ -470,6 +470,8 @@ def tool_namespace(*, name: str, description: str | None, tools: Sequence[Functi
         raise UserError(f"a tool namespace needs a name, got {name!r}")
     if not description or not description.strip():
         raise UserError(f"tool namespace {name!r} needs a description for the model, got {description!r}")
+    if isinstance(tools, FunctionTool):
+        raise UserError(f"tool namespace {name!r} takes a list of tools, got {tools!r}; put it into [...]")
     for tool in tools:
         if not isinstance(tool, FunctionTool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"tool namespace {name!r} takes function tools only, got {tool!r}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast, overload
 
 import attrs
@@ -122,16 +122,32 @@ def _allow() -> AllowBehavior:
     return {"type": "allow"}
 
 
+def _check_behavior(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    kind = cast("Mapping[str, Any]", value).get("type") if isinstance(value, Mapping) else None
+    if kind not in ("allow", "reject_content", "raise_exception") or (
+        kind == "reject_content" and "message" not in value
+    ):
+        raise ValueError(
+            f"ToolGuardrailFunctionOutput.behavior must be a dict with a known type, got {value!r}; make it with "
+            "allow(), reject_content(message) or raise_exception()"
+        )
+
+
 @attrs.define(eq=False, repr=False)
 class ToolGuardrailFunctionOutput(Value):
     """What a tool guardrail found, and what is to happen; best made with `allow`, `reject_content`, `raise_exception`.
+
+    Raises:
+        ValueError: `behavior` is none of the three.
 
     Source: guardrails, "Tool guardrails".
     """
 
     output_info: Any
     """Anything worth keeping about the check."""
-    behavior: AllowBehavior | RejectContentBehavior | RaiseExceptionBehavior = attrs.field(factory=_allow)
+    behavior: AllowBehavior | RejectContentBehavior | RaiseExceptionBehavior = attrs.field(
+        factory=_allow, validator=_check_behavior
+    )
     """What the run does next."""
 
     @classmethod

@@ -44,8 +44,14 @@ _marks = (_DEFAULT_START, _DEFAULT_END)
 def set_conversation_history_wrappers(*, start: str | None = None, end: str | None = None) -> None:
     """Set the marks around a summarized conversation, for the whole process; None leaves a mark as it is.
 
+    Raises:
+        TypeError: a mark is no str.
+
     Source: handoffs, `set_conversation_history_wrappers`.
     """
+    for name, mark in (("start", start), ("end", end)):
+        if mark is not None and not isinstance(mark, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{name} must be a str or None, got {mark!r}; pass the text of the mark")
     global _marks  # noqa: PLW0603 - a process-wide setting is what is documented
     _marks = (_marks[0] if start is None else start, _marks[1] if end is None else end)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AgentHooks", "RunHooks", "overridden"]
 
+log = logging.getLogger("agentrun")
+
 
 class RunHooks(Generic[TContext]):
     """Callbacks for every agent of a run; override what is needed, the rest does nothing.
@@ -25,6 +28,10 @@ class RunHooks(Generic[TContext]):
 
     Source: lifecycle, `RunHooks`.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _warn_of_names(cls, RunHooks, AgentHooks)
 
     async def on_llm_start(
         self,
@@ -68,6 +75,10 @@ class AgentHooks(Generic[TContext]):
     Source: lifecycle, `AgentHooks`.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _warn_of_names(cls, AgentHooks, RunHooks)
+
     async def on_start(self, context: AgentHookContext[TContext], agent: Agent[TContext]) -> None:
         """Called when the agent takes over."""
 
@@ -103,6 +114,23 @@ class AgentHooks(Generic[TContext]):
         self, context: RunContextWrapper[TContext], agent: Agent[TContext], response: ModelResponse
     ) -> None:
         """Called after each model call of this agent; `context.usage` already counts it."""
+
+
+def _warn_of_names(cls: type[Any], base: type[Any], other: type[Any]) -> None:
+    """Warn of callbacks of the other kind of hooks, which nobody calls: `on_start` of RunHooks, for example."""
+    if issubclass(cls, other):
+        return
+    known = {name for name in vars(base) if name.startswith("on_")}
+    mistaken = sorted(name for name in vars(cls) if name in vars(other).keys() - known and name.startswith("on_"))
+    if mistaken:
+        log.warning(
+            "%s.%s is never called: it is of %s; %s have %s",
+            cls.__name__,
+            ", ".join(mistaken),
+            other.__name__,
+            base.__name__,
+            ", ".join(sorted(known)),
+        )
 
 
 def overridden(hooks: RunHooks[Any] | AgentHooks[Any] | None, name: str) -> Callable[..., Awaitable[None]] | None:

@@ -466,6 +466,9 @@ def _make_run(
             if isinstance(hooks, type) and issubclass(hooks, RunHooks)
             else f"hooks is a {what}, expected a RunHooks; AgentHooks go to Agent(hooks=...), not to the run"
         )
+    for name, value in (("previous_response_id", previous_response_id), ("conversation_id", conversation_id)):
+        if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{name} is {value!r}, expected a str or None; pass the id that the provider gave")
     config = RunConfig.coerce(run_config)
     handlers = _check_handlers(error_handlers)
     _check_session(session)

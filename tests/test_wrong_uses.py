@@ -18,10 +18,13 @@ from agentrun import (
     RunHooks,
     Runner,
     SessionSettings,
+    ToolGuardrailFunctionOutput,
     UserError,
     function_tool,
     handoff,
     input_guardrail,
+    set_conversation_history_wrappers,
+    tool_namespace,
 )
 from agentrun.testing import ScriptedModel
 
@@ -270,6 +273,31 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
         lambda: RunConfig(tracing_disabled="yes"),  # type: ignore[arg-type]
         ValueError,
         ("RunConfig.tracing_disabled", "True or False", "'yes'"),
+    ),
+    "a handoff among the tools": (
+        lambda: agent(tools=[handoff(agent())]),
+        TypeError,
+        ("tools[0]", "Handoff(", "put the handoff into handoffs"),
+    ),
+    "a number as the id of a conversation": (
+        lambda: Runner.run_sync(agent(), "hi", conversation_id=3),  # type: ignore[arg-type]
+        TypeError,
+        ("conversation_id is 3", "str or None"),
+    ),
+    "a behaviour that is a text": (
+        lambda: ToolGuardrailFunctionOutput("fine", behavior="allow"),  # type: ignore[arg-type]
+        ValueError,
+        ("ToolGuardrailFunctionOutput.behavior", "'allow'", "allow()"),
+    ),
+    "one tool as the tools of a namespace": (
+        lambda: tool_namespace(name="words", description="Words.", tools=look_up),  # type: ignore[arg-type]
+        UserError,
+        ("'words'", "list of tools", "[...]"),
+    ),
+    "a number as a mark": (
+        lambda: set_conversation_history_wrappers(start=3),  # type: ignore[arg-type]
+        TypeError,
+        ("start", "3", "str"),
     ),
     "a tuple of tools": (lambda: agent(tools=(look_up,)), TypeError, ("tools is", "list", "[...]")),
 }

@@ -81,3 +81,17 @@ async def test_a_callback_that_is_overridden_is_found_wherever_it_is_defined() -
     hooks.on_agent_end = on_end  # type: ignore[method-assign, assignment]
     assert overridden(hooks, "on_agent_end") is on_end
     assert overridden(None, "on_agent_end") is None
+
+
+def test_a_callback_of_the_other_kind_of_hooks_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Mistaken(RunHooks[Any]):
+        async def on_start(self, context: Any, agent: Any) -> None: ...
+
+    class Right(RunHooks[Any], AgentHooks[Any]):
+        async def on_start(self, context: Any, agent: Any) -> None: ...
+
+    assert [record.getMessage().split(";")[0] for record in caplog.records] == [
+        "Mistaken.on_start is never called: it is of AgentHooks"
+    ]
+    assert not issubclass(Mistaken, AgentHooks)
+    assert issubclass(Right, AgentHooks)

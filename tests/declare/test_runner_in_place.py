@@ -86,4 +86,4 @@ def test_a_class_in_the_place_of_hooks_is_told_as_one() -> None:
 
 def test_an_error_handler_has_to_be_a_function() -> None:
     with pytest.raises(TypeError, match=r"error_handlers\['max_turns'\] must be a function .* got 'sorry'"):
-        Runner.run_sync(agent(), "hello", error_handlers={"max_turns": "sorry"})  # type: ignore[typeddict-item]
+        Runner.run_sync(agent(), "hello", error_handlers={"max_turns": "sorry"})  # type: ignore[arg-type]
