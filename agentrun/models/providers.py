@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import httpx
 
     from agentrun.models._limits import Limits
-    from agentrun.models._openai import OpenAIModel
 
 __all__ = [
     "MultiProvider",
@@ -50,6 +49,10 @@ class OpenAIProvider(ModelProvider):
         project: str | None = None,
         use_responses: bool | None = None,
         use_responses_websocket: bool | None = None,
+        strict_feature_validation: bool = False,
+        agent_registration: Any | None = None,
+        responses_websocket_options: Any | None = None,
+        buffer_streamed_tool_calls: bool = False,
         http_client: httpx.AsyncClient | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -64,25 +67,33 @@ class OpenAIProvider(ModelProvider):
             project: sent as `OpenAI-Project`.
             use_responses: True for the Responses API, False for Chat Completions, None for `set_default_openai_api`.
             use_responses_websocket: whether to call the Responses API over WebSocket; not available yet.
+            strict_feature_validation: see `OpenAIChatCompletionsModel`.
+            agent_registration: registers agents with OpenAI's hosted harness; not available yet.
+            responses_websocket_options: how such a WebSocket is kept open; not available yet.
+            buffer_streamed_tool_calls: see `OpenAIChatCompletionsModel`.
             http_client: any async client of the httpx family, which its owner closes; else connections of our own.
             limits: how large a reply may be.
 
         Raises:
-            UserError: the arguments contradict each other, or ask for WebSockets.
+            UserError: the arguments contradict each other, or ask for what is not available yet.
         """
         if openai_client is not None and (api_key is not None or base_url is not None):
             raise UserError("openai_client brings its own api_key and base_url; give either the client or these two")
-        if websocket_base_url is not None or use_responses_websocket:
+        if websocket_base_url is not None or use_responses_websocket or responses_websocket_options is not None:
             raise UserError(
-                "the Responses API over WebSocket is not available yet; leave websocket_base_url and "
-                "use_responses_websocket out to use HTTP"
+                "the Responses API over WebSocket is not available yet; leave websocket_base_url, "
+                "use_responses_websocket and responses_websocket_options out to use HTTP"
             )
+        if agent_registration is not None:
+            raise UserError("agents cannot be registered with OpenAI's harness yet; leave agent_registration out")
         self._openai_client = openai_client
         self._base_url = base_url
         self._api_key = api_key
         self._organization = organization
         self._project = project
         self._use_responses = use_responses
+        self._strict = strict_feature_validation
+        self._buffers_calls = buffer_streamed_tool_calls
         self._http_client = http_client
         self._limits = limits
         self._models: dict[tuple[Any, ...], Model] = {}
@@ -97,36 +108,41 @@ class OpenAIProvider(ModelProvider):
         responses = self._use_responses if self._use_responses is not None else default_api() == "responses"
         # Defaults of the process and the environment may change between two calls, so they are part of the key
         found = account(self._openai_client, self._base_url, self._api_key, self._organization, self._project)
-        key = (name, responses, found)
+        key = (name, responses, model_name is None, found)
         if key not in self._models:
-            self._models[key] = _model_class(responses)(
-                name,
-                base_url=found.base_url,
-                api_key=found.api_key,
-                organization=found.organization,
-                project=found.project,
-                http_client=self._http_client,
-                limits=self._limits,
-            )
+            options: dict[str, Any] = {
+                "base_url": found.base_url,
+                "api_key": found.api_key,
+                "organization": found.organization,
+                "project": found.project,
+                "http_client": self._http_client,
+                "limits": self._limits,
+            }
+            if responses:
+                from agentrun.models.responses import OpenAIResponsesModel
+
+                self._models[key] = OpenAIResponsesModel(name, model_is_explicit=model_name is not None, **options)
+            else:
+                from agentrun.models.chat import OpenAIChatCompletionsModel
+
+                self._models[key] = OpenAIChatCompletionsModel(
+                    name,
+                    strict_feature_validation=self._strict,
+                    buffer_streamed_tool_calls=self._buffers_calls,
+                    **options,
+                )
         return self._models[key]
 
     async def aclose(self) -> None:
-        """Close the idle connections that the running event loop holds for these models."""
+        """Close the idle connections that the running event loop holds for these models.
+
+        It raises nothing; on cancel the rest stays open.
+        """
         for model in list(self._models.values()):
             await model.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r}, use_responses={self._use_responses!r})"
-
-
-def _model_class(responses: bool) -> type[OpenAIModel]:
-    if responses:
-        from agentrun.models.responses import OpenAIResponsesModel
-
-        return OpenAIResponsesModel
-    from agentrun.models.chat import OpenAIChatCompletionsModel
-
-    return OpenAIChatCompletionsModel
 
 
 class MultiProviderMap:
@@ -195,26 +211,34 @@ class MultiProvider(ModelProvider):
         openai_project: str | None = None,
         openai_use_responses: bool | None = None,
         openai_use_responses_websocket: bool | None = None,
+        openai_strict_feature_validation: bool = False,
         openai_websocket_base_url: str | None = None,
         openai_prefix_mode: Literal["alias", "model_id"] = "alias",
         unknown_prefix_mode: Literal["error", "model_id"] = "error",
+        openai_agent_registration: Any | None = None,
+        openai_responses_websocket_options: Any | None = None,
+        openai_buffer_streamed_tool_calls: bool = False,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
         """Take a map of prefixes, and what OpenAI's models are made with.
 
         Args:
             provider_map: which provider each prefix stands for.
-            openai_api_key: this and the next seven, and `http_client`: see `OpenAIProvider`.
+            openai_api_key: this, the others that begin so, and `http_client`: see `OpenAIProvider`.
             openai_base_url: see there.
             openai_client: see there.
             openai_organization: see there.
             openai_project: see there.
             openai_use_responses: see there.
             openai_use_responses_websocket: see there.
+            openai_strict_feature_validation: see there.
             openai_websocket_base_url: see there.
             openai_prefix_mode: "alias" takes `openai/` off the name; "model_id" sends the name as it is, as gateways
                 want it.
             unknown_prefix_mode: "error" refuses a prefix that stands for nothing; "model_id" sends the name as it is.
+            openai_agent_registration: see there.
+            openai_responses_websocket_options: see there.
+            openai_buffer_streamed_tool_calls: see there.
             http_client: see `OpenAIProvider`.
 
         Raises:
@@ -236,6 +260,10 @@ class MultiProvider(ModelProvider):
             project=openai_project,
             use_responses=openai_use_responses,
             use_responses_websocket=openai_use_responses_websocket,
+            strict_feature_validation=openai_strict_feature_validation,
+            agent_registration=openai_agent_registration,
+            responses_websocket_options=openai_responses_websocket_options,
+            buffer_streamed_tool_calls=openai_buffer_streamed_tool_calls,
             http_client=http_client,
         )
         self._openai_prefix_mode = openai_prefix_mode
@@ -274,7 +302,11 @@ class MultiProvider(ModelProvider):
         )
 
     async def aclose(self) -> None:
-        """Close what the providers hold for the running event loop, each of the map's and OpenAI's."""
+        """Close what the providers hold for the running event loop, each of the map's and OpenAI's.
+
+        Raises:
+            Exception: whatever a provider of the map raises.
+        """
         providers = list(self.provider_map.get_mapping().values()) if self.provider_map is not None else []
         for provider in [*providers, self.openai_provider]:
             await provider.aclose()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from agentrun._exceptions import ModelBehaviorError
+from agentrun._http.endpoint import CONNECT_SECONDS
 from agentrun._items import ModelResponse
 from agentrun._usage import Usage
 from agentrun.models import responses_wire
@@ -13,11 +14,14 @@ from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_st
 from agentrun.models._sse import SSEParser
 
 if TYPE_CHECKING:
+    import httpx
+
     from agentrun._handoff import Handoff
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._settings import ModelSettings
     from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
+    from agentrun.models._limits import Limits
     from agentrun.models.interface import ModelTracing
 
 __all__ = ["OpenAIResponsesModel"]
@@ -30,6 +34,54 @@ class OpenAIResponsesModel(OpenAIModel):
 
     Source: models, "OpenAI models".
     """
+
+    def __init__(
+        self,
+        model: str,
+        openai_client: Any | None = None,
+        *,
+        model_is_explicit: bool = True,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        limits: Limits | None = None,
+        connect_timeout: float | None = CONNECT_SECONDS,
+        organization: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        """Take what requests need; nothing is sent.
+
+        Args:
+            model: the provider's name of the model.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from.
+            model_is_explicit: False when nobody chose the model: a request with a prompt template then names none, so
+                that the template's own is used.
+            base_url: where the API is, such as `https://api.openai.com/v1`; else OPENAI_BASE_URL, else OpenAI.
+            api_key: the key; else that of `set_default_openai_key`, else OPENAI_API_KEY. "" sends none.
+            http_client: any async client of the httpx family, which its owner closes; else connections of our own.
+            limits: how large a reply may be.
+            connect_timeout: seconds that making a connection may take; None for no limit.
+            organization: sent as `OpenAI-Organization`; else OPENAI_ORG_ID.
+            project: sent as `OpenAI-Project`; else OPENAI_PROJECT_ID.
+
+        Raises:
+            UserError: there is no key, or an argument is not what it should be.
+        """
+        super().__init__(
+            model,
+            openai_client,
+            base_url=base_url,
+            api_key=api_key,
+            http_client=http_client,
+            limits=limits,
+            connect_timeout=connect_timeout,
+            organization=organization,
+            project=project,
+        )
+        self._model_is_explicit = model_is_explicit
+
+    def _model_for(self, prompt: Any | None) -> str | None:
+        return self.model if prompt is None or self._model_is_explicit else None
 
     async def get_response(
         self,
@@ -47,7 +99,7 @@ class OpenAIResponsesModel(OpenAIModel):
     ) -> ModelResponse:
         """Return one whole reply. See `Model.get_response`."""
         body = responses_wire.request_body(
-            self.model,
+            self._model_for(prompt),
             system_instructions,
             input,
             model_settings,
@@ -93,7 +145,7 @@ class OpenAIResponsesModel(OpenAIModel):
         A reply that failed or is incomplete is yielded as its own event before the exception is raised.
         """
         body = responses_wire.request_body(
-            self.model,
+            self._model_for(prompt),
             system_instructions,
             input,
             model_settings,

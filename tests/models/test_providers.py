@@ -197,3 +197,40 @@ def test_no_key_stands_in_any_repr() -> None:
     model: Any = provider.get_model("m")
     for shown in (model, model._endpoint, provider, MultiProvider(openai_api_key=key), model._limits):
         assert key not in repr(shown)
+
+
+def test_options_of_chat_models_go_through_the_providers() -> None:
+    provider = MultiProvider(
+        openai_api_key="k",
+        openai_use_responses=False,
+        openai_strict_feature_validation=True,
+        openai_buffer_streamed_tool_calls=True,
+    )
+    model = provider.get_model("gpt-4.1")
+    assert isinstance(model, OpenAIChatCompletionsModel)
+    assert (model._strict, model._buffers_calls) == (True, True)
+
+
+@pytest.mark.parametrize("option", ["agent_registration", "responses_websocket_options"])
+def test_what_is_not_available_yet_is_refused(option: str) -> None:
+    given: Any = {option: object()}
+    with pytest.raises(UserError, match=rf"yet; leave .*{option}"):
+        OpenAIProvider(api_key="k", **given)
+    given = {f"openai_{option}": object()}
+    with pytest.raises(UserError, match=rf"yet; leave .*{option}"):
+        MultiProvider(openai_api_key="k", **given)
+
+
+def test_a_model_that_nobody_chose_is_left_to_the_prompt_template() -> None:
+    provider = OpenAIProvider(api_key="k")
+    chosen, left = provider.get_model("gpt-4.1"), provider.get_model(None)
+    assert isinstance(chosen, OpenAIResponsesModel)
+    assert isinstance(left, OpenAIResponsesModel)
+    template = {"id": "pmpt_1"}
+    assert (chosen._model_for(template), left._model_for(template)) == ("gpt-4.1", None)
+    assert left._model_for(None) == get_default_model()
+
+
+def test_a_key_is_no_client() -> None:
+    with pytest.raises(UserError, match=r"got 'sk-1'; for a key alone call set_default_openai_key"):
+        set_default_openai_client("sk-1")
