@@ -282,11 +282,22 @@ class Call:
         before = self._run.turn.outcomes[self._index]
         if before is None or before.nested is None:
             return False
-        outer = self._run.state.context.approvals
-        for item in before.nested.interruptions:
-            before.nested.context.approvals.take(item, outer)
+        self._hand_down(before.nested)
         self.context.nested = before.nested
         return True
+
+    def _hand_down(self, nested: RunState[Any]) -> None:
+        """Give a nested run the decisions that were taken on its calls in this run's context.
+
+        Where more than one call could be meant, none is: a decision on a call of this run decides nothing below.
+        """
+        state, plan = self._run.state, self._run.turn.plan
+        assert plan is not None
+        mine = {call.raw.call_id for call in plan.calls} | state.calls_done.keys()
+        ids = [item.call_id for item in nested.interruptions]
+        for item in nested.interruptions:
+            if item.call_id not in mine and ids.count(item.call_id) == 1:
+                nested.context.approvals.take(item, state.context.approvals)
 
     def _approval_item(self) -> ToolApprovalItem:
         """Return the item that stands for the open decision, the same one over every pause."""

@@ -429,3 +429,32 @@ async def test_input_is_added_beside_a_call_that_could_end_the_run_where_a_hando
     assert result.final_output == "done" and result.last_agent is desk.expert
     sent: Any = model.calls[1].input
     assert sent[-1]["content"] == "be quick"
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+async def test_a_decision_on_a_call_of_the_outer_run_decides_no_nested_call_of_that_id(
+    run: Any, stored: Any, depth: int
+) -> None:
+    """RT-10, S-75: the same tool, the same id and the same arguments, and still another call."""
+    done: list[str] = []
+
+    @function_tool(needs_approval=True)
+    async def send(what: str) -> str:
+        done.append(what)
+        return "sent"
+
+    same = function_call("send", {"what": "all"}, call_id="same")
+    agent: Agent[Any] = Agent("inner", model=ScriptedModel([[same], "inner done"]), tools=[send])
+    for level in range(1, depth):
+        steps: list[Any] = [[ask("deeper", f"n{level}")], "done"]
+        if level == depth - 1:
+            steps.insert(0, [same])
+        agent = Agent(f"level{level}", model=ScriptedModel(steps), tools=[send, agent.as_tool("deeper", None)])
+    state = await stored(agent, (await run(agent)).to_state())
+    state.approve(state.get_interruptions()[0])
+    for _ in range(3):
+        result = await run(agent, await stored(agent, state))
+        state = result.to_state()
+        assert [item.agent.name for item in result.interruptions] == ["inner"] and done == ["all"]
+    state.approve(state.get_interruptions()[0])
+    assert (await run(agent, await stored(agent, state))).final_output == "done" and done == ["all", "all"]
