@@ -27,7 +27,7 @@ class AgentToolInvocation(Dataclass):
     """The arguments as the model wrote them, JSON text."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class AgentToolPause:
     """What the tool returns in place of an output while the nested run waits for approvals: the caller waits too."""
 

@@ -144,7 +144,7 @@ class NestedRunContext(RunContextWrapper[TContext]):
     """Where its calls are decided while the outermost run goes on."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CallSignal:
     """Tells the body of one tool call that it should stop. Written by the call, read by the tool, from a thread too."""
 
@@ -165,6 +165,14 @@ class CallSignal:
         log.warning("%s", what)
 
 
+def _run_config(value: RunConfig | dict[str, Any] | None) -> RunConfig | None:
+    if not isinstance(value, dict):
+        return value
+    from agentrun._config import RunConfig
+
+    return RunConfig.coerce(value)
+
+
 @attrs.define(eq=False, repr=False)
 class ToolContext(RunContextWrapper[TContext]):
     """The context of one tool call; shares context object, usage and approvals with its run.
@@ -181,8 +189,8 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_namespace: str | None = attrs.field(default=None, kw_only=True)
     agent: AgentBase[TContext] | None = attrs.field(default=None, kw_only=True)
     """The agent that called the tool."""
-    run_config: RunConfig | None = attrs.field(default=None, kw_only=True)
-    """The configuration of the run."""
+    run_config: RunConfig | None = attrs.field(default=None, kw_only=True, converter=_run_config)
+    """The configuration of the run; a plain dict becomes one."""
     failure: Exception | None = attrs.field(default=None, kw_only=True, repr=False)
     """What the body raised, when a failure function turned it into an output."""
     nested: RunState[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
@@ -192,10 +200,15 @@ class ToolContext(RunContextWrapper[TContext]):
     desk: ApprovalDesk | None = attrs.field(default=None, kw_only=True, repr=False)
     """Where calls of a nested run are decided while the outermost run goes on, for agents used as tools."""
 
+    def __attrs_post_init__(self) -> None:
+        if self.tool_namespace is None and self.tool_call is not None:
+            self.tool_namespace = self.tool_call.namespace
+
     @property
     def qualified_tool_name(self) -> str:
-        """The tool's name with its namespace before it."""
-        return f"{self.tool_namespace}.{self.tool_name}" if self.tool_namespace else self.tool_name
+        """The tool's name with its namespace before it; a namespace of the tool's own name is none."""
+        namespace = self.tool_namespace
+        return f"{namespace}.{self.tool_name}" if namespace and namespace != self.tool_name else self.tool_name
 
     def check_cancelled(self) -> None:
         """Return at once while the call is wanted; for sync tools, to be called now and then from the worker thread.
@@ -218,7 +231,7 @@ class ToolContext(RunContextWrapper[TContext]):
         tool_name: str | None = None,
         tool_arguments: str | None = None,
         tool_namespace: str | None = None,
-        run_config: RunConfig | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
     ) -> Self:
         """Return the context of one call within the run of `context`.
 
@@ -226,15 +239,19 @@ class ToolContext(RunContextWrapper[TContext]):
             context: the run's context.
             tool_call_id: the id of the call.
             tool_call: the call as the model made it; gives name and arguments where those are not given.
-            agent: the agent that called.
+            agent: the agent that called; None takes it from `context`, if that is a tool context too.
             tool_name: the name, when there is no `tool_call`.
             tool_arguments: the arguments as JSON text, when there is no `tool_call`.
             tool_namespace: the tool's namespace.
-            run_config: the run's configuration.
+            run_config: the run's configuration, or its options as a dict; None takes it as `agent`.
 
         Raises:
+            TypeError: an unknown key in `run_config`.
             ValueError: neither `tool_call` nor `tool_name` and `tool_arguments` were given.
         """
+        if isinstance(context, ToolContext):
+            agent = agent if agent is not None else context.agent
+            run_config = run_config if run_config is not None else context.run_config
         name = tool_name if tool_name is not None else (tool_call.name if tool_call else None)
         arguments = tool_arguments if tool_arguments is not None else (tool_call.arguments if tool_call else None)
         if name is None or arguments is None:

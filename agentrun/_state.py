@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PendingTurn:
     """A turn that waits for decisions: the reply whose calls are open, and what is already done of it."""
 
@@ -477,7 +477,7 @@ class RunState(Generic[TContext]):
             strict_context=strict_context,
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"RunState(agent={self.current_agent.name!r}, turn={self.current_turn}, items={len(self.new_items)})"
 
 
@@ -516,7 +516,7 @@ _COPIED = (
 )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LastAgent:
     """The last agent of a run, held strongly until it is released.
 

@@ -22,7 +22,7 @@ import attrs
 from agentrun._exceptions import SessionBusy
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Hold:
     """One run's hold on a session, or its wait for one."""
 
@@ -33,7 +33,7 @@ class _Hold:
     ended: bool = False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Queue:
     """The runs on one session; first come, first served."""
 

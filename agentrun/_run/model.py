@@ -57,7 +57,7 @@ _NO_CONTENT = frozenset({"response.created", "response.in_progress", "response.q
 """Events that say nothing yet: after these alone a request may be sent again."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Request:
     """One model call, whole: the arguments of `Model.get_response`, made once and used by every attempt."""
 

@@ -51,7 +51,7 @@ _LOCAL_CALLS = frozenset({"custom_tool_call", "computer_call", "local_shell_call
 """Calls that somebody on this side would have to run."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PlannedCall:
     """A function call of the reply; `tool` is None for a name nobody knows, when the model is to be told so."""
 
@@ -60,7 +60,7 @@ class PlannedCall:
     tool: FunctionTool | None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class PlannedHandoff:
     """A call of the reply that hands over."""
 
@@ -68,7 +68,7 @@ class PlannedHandoff:
     handoff: Handoff[Any, Any]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Plan:
     """A reply, taken apart."""
 

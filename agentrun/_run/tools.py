@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import logging
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("agentrun")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Outcome:
     """How a call ended: with an output, or waiting for a decision."""
 
@@ -570,14 +571,15 @@ class Call:
         """Give the call its output, and the data its tool wants to keep with it.
 
         Raises:
-            UserError: the tool's `custom_data_extractor` returned neither a mapping nor None.
+            UserError: the tool's `custom_data_extractor` returned neither None nor a mapping of JSON values.
         """
         self._settle(output)
         extractor = self.tool.custom_data_extractor
         item = self._outcome.item
         if extractor is None or item is None:
             return
-        found = extractor(FunctionToolCustomDataContext(self.context, self.tool, output, item.raw_item))
+        raw_item = copy.deepcopy(item.raw_item)
+        found = extractor(FunctionToolCustomDataContext(self.context, self.tool, output, raw_item))
         if inspect.isawaitable(found):
             found = await cast("Awaitable[Any]", found)
         if found is None:
@@ -586,7 +588,13 @@ class Call:
             raise UserError(
                 f"the custom_data_extractor of tool {self.name!r} returned {found!r}, expected a dict or None"
             )
-        item.custom_data = dict(cast("Mapping[str, Any]", found))
+        try:
+            item.custom_data = json.loads(json.dumps(dict(cast("Mapping[str, Any]", found)), allow_nan=False))
+        except (TypeError, ValueError) as exc:
+            raise UserError(
+                f"the custom_data_extractor of tool {self.name!r} returned what is no JSON ({exc}); return a dict of "
+                "text, numbers, lists and dicts, which a stored state can keep"
+            ) from exc
 
 
 def _refuse_constant(name: str) -> Any:
