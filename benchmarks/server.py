@@ -6,6 +6,7 @@ A client's base URL says what it gets: `http://127.0.0.1:<port>/deltas=3,interva
 - `interval`: seconds between two chunks; 0 sends as fast as the client reads (default 0)
 - `turns`, `calls`: so many tool turns come before the answer, of so many calls each (default 0, 1)
 - `stamp`: 1 puts the time of sending into every delta (default 0)
+- `whole`: 1 answers a request of the Responses API that does not stream, at the time the last delta would be due
 
 `GET /stats` returns, as JSON, what has happened since the last `GET /stats`: `requests`, `deltas` handed to sockets,
 `open` streams, and `closed_ns`, the monotonic times at which clients closed a stream before its end.
@@ -20,13 +21,16 @@ import sys
 import time
 from typing import Any, cast
 
-from benchmarks.wire import END, HEAD, chat_calls, chat_wire, responses_calls, responses_wire
+from benchmarks.wire import END, HEAD, chat_calls, chat_wire, message, response, responses_calls, responses_wire
 
 BURST = 16
 """How many deltas are written at once when there is no interval: what a fast model puts into one packet."""
 SEND_BUFFER = 65536
 """The socket's send buffer, fixed so that what a sleeping client leaves unread is the same everywhere."""
 PLAIN = {"/responses": responses_wire(), "/chat/completions": chat_wire()}
+
+
+WHOLE = json.dumps(response("completed", [message()])).encode()
 
 
 class Stats:
@@ -101,6 +105,9 @@ class ModelProtocol(asyncio.Protocol):
         _, options, path = target.split("/", 2)
         given = dict(part.split("=") for part in options.split(","))
         path = "/" + path.removeprefix("v1/")
+        if given.get("whole") == "1":
+            self._loop.call_later(float(given["interval"]) * int(given["deltas"]), self._answer, WHOLE)
+            return
         turns, calls = int(given.get("turns", 0)), int(given.get("calls", 1))
         made = body.count(b'"function_call_output"') + body.count(b'"role":"tool"')
         if made < turns * calls:
