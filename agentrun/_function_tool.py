@@ -12,7 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast, get_args, overload
 
 import attrs
 
@@ -289,7 +289,7 @@ class FunctionTool(Dataclass):
         """The name with its namespace before it, `crm.lookup`."""
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
 
-    __wrapped__ = _Wrapped()
+    __wrapped__: ClassVar[_Wrapped] = _Wrapped()
 
     def to_wire(self) -> dict[str, Any]:
         """Return the tool as a member of a request's `tools`; the schemas in it are its own, so do not change them."""

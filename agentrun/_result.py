@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 import anyio
 import attrs
 
+from agentrun._dataclass import Dataclass
 from agentrun._exceptions import AgentsException, UserError
 from agentrun._history import HistoryItem, InputList
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolApprovalItem
@@ -211,7 +212,7 @@ def _last_agent(agent: Agent[Any]) -> LastAgent:
 
 
 @attrs.define(eq=False, repr=False, slots=True, weakref_slot=True)
-class RunResult(RunResultBase):
+class RunResult(RunResultBase, Dataclass):
     """What a finished, paused or stopped `Runner.run` has come to.
 
     Source: results.

@@ -36,7 +36,7 @@ DATACLASSES = """
     ModelRetryAdvice ModelRetryAdviceRequest ModelRetryBackoffSettings ModelRetryNormalizedError ModelRetrySettings
     ModelSettings OutputGuardrail OutputGuardrailResult RawResponsesStreamEvent ReasoningItem RetryDecision
     RetryPolicyContext RunConfig RunContextWrapper RunErrorData RunErrorDetails RunErrorHandlerInput
-    RunErrorHandlerResult RunItemStreamEvent SessionSettings Timeouts ToolApprovalItem ToolCallItem ToolCallOutputItem
+    RunErrorHandlerResult RunItemStreamEvent RunResult SessionSettings Timeouts ToolApprovalItem ToolCallItem ToolCallOutputItem
     ToolContext ToolErrorFormatterArgs ToolExecutionConfig ToolGuardrailFunctionOutput ToolInputGuardrail
     ToolInputGuardrailData ToolInputGuardrailResult ToolOrigin ToolOutputGuardrail ToolOutputGuardrailData
     ToolOutputGuardrailResult ToolsToFinalOutputResult Usage WebSearchTool
