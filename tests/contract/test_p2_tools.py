@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import anyio
 import pytest
@@ -128,6 +128,37 @@ async def test_an_extractor_may_return_none_and_nothing_else_but_a_mapping(run: 
         await run(agent_of([[call("silent")], "done"], wrong))
 
 
+@covers("FT-15")
+@pytest.mark.parametrize("data", [{"bad": object()}, {"score": float("nan")}, {"score": float("inf")}])
+async def test_data_of_ones_own_must_be_json(run: Any, data: Any) -> None:
+    @function_tool(custom_data_extractor=lambda _: data)
+    async def silent() -> str:
+        return "ok"
+
+    with pytest.raises(UserError, match="'silent' returned what is no JSON"):
+        await run(agent_of([[call("silent")], "done"], silent))
+
+
+@covers("FT-15")
+async def test_an_extractor_that_changes_what_it_is_shown_changes_nothing(run: Any) -> None:
+    kept: dict[str, Any] = {"rows": [1]}
+
+    def extract(data: FunctionToolCustomDataContext) -> dict[str, Any]:
+        cast("dict[str, Any]", data.raw_item)["renderer"] = "chart"
+        return kept
+
+    @function_tool(custom_data_extractor=extract)
+    async def silent() -> str:
+        return "ok"
+
+    agent = agent_of([[call("silent")], "done"], silent)
+    item = output_item(await run(agent))
+    kept["rows"].append(2)
+    assert item.custom_data == {"rows": [1]}
+    assert "renderer" not in item.raw_item
+    assert "renderer" not in json.dumps(agent.model.calls[1].input)  # type: ignore[union-attr]
+
+
 # Agents as tools: structured input
 
 
@@ -187,7 +218,7 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model_and_no_nested_run
     result = await run(agent_of([[call("pack", item="pear", count="two")], "done"], tool))
     assert output_item(result).output.startswith(FAILED)
     assert "count" in output_item(result).output
-    assert inner.model.calls == []  # type: ignore[union-attr]
+    assert not inner.model.calls  # type: ignore[union-attr]
 
 
 # Agents as tools: streams
