@@ -36,10 +36,10 @@ DATACLASSES = """
     ModelRetryAdvice ModelRetryAdviceRequest ModelRetryBackoffSettings ModelRetryNormalizedError ModelRetrySettings
     ModelSettings OutputGuardrail OutputGuardrailResult RawResponsesStreamEvent ReasoningItem RetryDecision
     RetryPolicyContext RunConfig RunContextWrapper RunErrorData RunErrorDetails RunErrorHandlerInput
-    RunErrorHandlerResult RunItemStreamEvent RunResult SessionSettings Timeouts ToolApprovalItem ToolCallItem ToolCallOutputItem
-    ToolContext ToolErrorFormatterArgs ToolExecutionConfig ToolGuardrailFunctionOutput ToolInputGuardrail
-    ToolInputGuardrailData ToolInputGuardrailResult ToolOrigin ToolOutputGuardrail ToolOutputGuardrailData
-    ToolOutputGuardrailResult ToolsToFinalOutputResult Usage WebSearchTool
+    RunErrorHandlerResult RunItemStreamEvent RunResult SessionSettings Timeouts ToolApprovalItem ToolCallItem
+    ToolCallOutputItem ToolContext ToolErrorFormatterArgs ToolExecutionConfig ToolGuardrailFunctionOutput
+    ToolInputGuardrail ToolInputGuardrailData ToolInputGuardrailResult ToolOrigin ToolOutputGuardrail
+    ToolOutputGuardrailData ToolOutputGuardrailResult ToolsToFinalOutputResult Usage WebSearchTool
 """
 
 
