@@ -79,6 +79,14 @@ class RetryDecision(Value):
 
 
 @attrs.define(eq=False, repr=False)
+class _Refusal(RetryDecision):
+    """An answer that counts more than those of the policies beside it."""
+
+    yields_to_approval: bool = False
+    """Whether one of those can say otherwise by approving of an unsafe replay."""
+
+
+@attrs.define(eq=False, repr=False)
 class RetryPolicyContext(Value):
     """What a policy is told.
 
@@ -106,23 +114,22 @@ class RetryPolicyContext(Value):
         return self.provider_advice is not None and self.provider_advice.response_started
 
     @property
-    def replay_safety(self) -> ReplaySafety | None:
-        """Whether the provider may already have acted on the request; None when the model does not know."""
-        return None if self.provider_advice is None else self.provider_advice.replay_safety
+    def replay_safety(self) -> Literal["safe", "unsafe", "unknown"]:
+        """Whether the provider may already have acted on the request, as far as the model knows."""
+        said = None if self.provider_advice is None else self.provider_advice.replay_safety
+        return said if said in ("safe", "unsafe") else "unknown"
 
 
 RetryPolicy: TypeAlias = Callable[[RetryPolicyContext], "bool | RetryDecision | Awaitable[bool | RetryDecision]"]
 
 
 def normalize_error(error: Exception, advice: ModelRetryAdvice | None) -> ModelRetryNormalizedError:
-    """Return `error` in provider-neutral terms; what the model's own advice says wins.
+    """Return `error` in provider-neutral terms; what the model's own advice says wins, member by member.
 
     A model of the caller's own may raise what its library raises, which may be imported nowhere here. So the errors of
     the openai and httpx libraries, and those made like them, are known by the names of their classes and their members,
     also where they are only the cause of `error`.
     """
-    if advice is not None and advice.normalized is not None:
-        return advice.normalized
     chain = list(_causes(error))
     classes = {cls.__name__ for one in chain for cls in type(one).__mro__}
     headers: object = _first(getattr(_response(one), "headers", None) for one in chain)
@@ -133,7 +140,7 @@ def normalize_error(error: Exception, advice: ModelRetryAdvice | None) -> ModelR
         wait = retry_after(cast("Mapping[str, str]", headers))
     if advice is not None and advice.retry_after is not None:
         wait = advice.retry_after
-    return ModelRetryNormalizedError(
+    found = ModelRetryNormalizedError(
         status_code=_first(_of(int, one, "status", "status_code") for one in chain),
         error_code=_first(_of(str, one, "code") for one in chain),
         message=str(error),
@@ -142,6 +149,11 @@ def normalize_error(error: Exception, advice: ModelRetryAdvice | None) -> ModelR
         is_network_error=not _NETWORK_ERRORS.isdisjoint(classes),
         is_timeout=not _TIMEOUTS.isdisjoint(classes),
     )
+    said = None if advice is None else advice.normalized
+    if said is None:
+        return found
+    names = [field.name for field in attrs.fields(ModelRetryNormalizedError)]
+    return attrs.evolve(found, **{name: value for name in names if (value := getattr(said, name)) not in (None, False)})
 
 
 _NETWORK_ERRORS = frozenset({"ConnectionError", "APIConnectionError", "TransportError"})
@@ -189,15 +201,29 @@ class _RetryPolicies:
         return lambda context: False
 
     def any(self, *policies: RetryPolicy) -> RetryPolicy:
-        """Return a policy that tries again when at least one of `policies` says so; the first such answer counts."""
+        """Return a policy that tries again when at least one of `policies` says so and the provider does not refuse.
+
+        Each is asked. Of those that say so the last one that names a delay or a reason counts, and one approval is
+        enough. `provider_suggested` among them refuses for all where the provider advises against another attempt.
+        """
 
         async def decide(context: RetryPolicyContext) -> RetryDecision:
+            found: RetryDecision | None = None
             last = RetryDecision(retry=False)
+            veto: RetryDecision | None = None
             for policy in policies:
-                last = await evaluate_policy(policy, context)
-                if last.retry:
-                    return last
-            return last
+                answer = await evaluate_policy(policy, context)
+                if isinstance(answer, _Refusal):
+                    if not answer.yields_to_approval:
+                        return answer
+                    veto = veto or answer
+                elif answer.retry:
+                    found = answer if found is None else _joined(found, answer)
+                else:
+                    last = answer
+            if veto is not None and not (found is not None and found.approve_unsafe_replay):
+                return veto
+            return last if found is None else found
 
         return decide
 
@@ -205,15 +231,21 @@ class _RetryPolicies:
         """Return a policy that tries again when each of `policies` says so; the longest of their delays counts."""
 
         async def decide(context: RetryPolicyContext) -> RetryDecision:
-            answers = [await evaluate_policy(policy, context) for policy in policies]
-            if not answers or not all(answer.retry for answer in answers):
-                return RetryDecision(retry=False)
-            delays = [answer.delay for answer in answers if answer.delay is not None]
-            return RetryDecision(
-                retry=True,
-                delay=max(delays, default=None),
-                approve_unsafe_replay=all(answer.approve_unsafe_replay for answer in answers),
-            )
+            found: RetryDecision | None = None
+            veto: RetryDecision | None = None
+            for policy in policies:
+                answer = await evaluate_policy(policy, context)
+                if isinstance(answer, _Refusal) and answer.yields_to_approval:
+                    veto = veto or answer
+                elif not answer.retry:
+                    return answer
+                else:
+                    delays = [one.delay for one in (found, answer) if one is not None and one.delay is not None]
+                    found = answer if found is None else _joined(found, answer)
+                    found = attrs.evolve(found, delay=max(delays, default=None))
+            if veto is not None and not (found is not None and found.approve_unsafe_replay):
+                return veto
+            return RetryDecision(retry=False) if found is None else found
 
         return decide
 
@@ -231,20 +263,37 @@ class _RetryPolicies:
 
         def decide(context: RetryPolicyContext) -> RetryDecision:
             wait = context.normalized.retry_after
+            if wait is None and context.provider_advice is not None:
+                wait = context.provider_advice.retry_after
             return RetryDecision(retry=wait is not None, delay=wait)
 
         return decide
 
     def provider_suggested(self) -> RetryPolicy:
-        """Return a policy that does what the model's advice suggests."""
+        """Return a policy that does what the model's advice suggests, and refuses for others where it advises against.
+
+        A refusal because the provider may have acted already gives way to an approval of another policy.
+        """
 
         def decide(context: RetryPolicyContext) -> RetryDecision:
             advice = context.provider_advice
-            if advice is None or not advice.suggested:
+            if advice is None or advice.suggested is None:
                 return RetryDecision(retry=False)
-            return RetryDecision(retry=True, delay=advice.retry_after, reason=advice.reason)
+            if advice.suggested:
+                return RetryDecision(retry=True, delay=advice.retry_after, reason=advice.reason)
+            return _Refusal(False, None, advice.reason, yields_to_approval=advice.replay_safety == "unsafe")
 
         return decide
+
+
+def _joined(first: RetryDecision, second: RetryDecision) -> RetryDecision:
+    """Return one answer for two that say so: what the second names counts."""
+    return RetryDecision(
+        retry=True,
+        delay=first.delay if second.delay is None else second.delay,
+        reason=first.reason if second.reason is None else second.reason,
+        approve_unsafe_replay=first.approve_unsafe_replay or second.approve_unsafe_replay,
+    )
 
 
 async def evaluate_policy(policy: RetryPolicy, context: RetryPolicyContext) -> RetryDecision:

@@ -242,6 +242,7 @@ async def _decide_retry(
         evaluate_policy,
         normalize_error,
     )
+    from agentrun._tool import ProgrammaticToolCallingTool
 
     settings = request.settings.retry
     most = settings.max_retries if settings is not None and settings.max_retries is not None else DEFAULT_MAX_RETRIES
@@ -249,36 +250,33 @@ async def _decide_retry(
         return RetryDecision(retry=False)
     asked = ModelRetryAdviceRequest(error, attempt, stream, request.previous_response_id, request.conversation_id)
     advice = request.model.get_retry_advice(asked)
-    safe = advice is not None and advice.replay_safety == "safe"
+    context = RetryPolicyContext(
+        error,
+        attempt,
+        most,
+        stream,
+        normalize_error(error, advice),
+        advice,
+        request.previous_response_id,
+        request.conversation_id,
+    )
+    safe, unsafe = context.replay_safety == "safe", context.replay_safety == "unsafe"
     if settings is None or settings.policy is None:
         wanted = advice is not None and bool(advice.suggested) and safe
         decision = RetryDecision(retry=wanted, delay=advice.retry_after if advice else None)
     else:
-        decision = await evaluate_policy(
-            settings.policy,
-            RetryPolicyContext(
-                error,
-                attempt,
-                most,
-                stream,
-                normalize_error(error, advice),
-                advice,
-                request.previous_response_id,
-                request.conversation_id,
-            ),
-        )
-        stateful = request.previous_response_id is not None or request.conversation_id is not None
-        unsafe = advice is not None and advice.replay_safety == "unsafe"
-        if decision.retry and (unsafe or (stateful and not safe)) and not decision.approve_unsafe_replay:
+        # Programs that the provider runs call tools of ours, so what was begun may have had effects here as well
+        ran_programs = any(isinstance(tool, ProgrammaticToolCallingTool) for tool in request.offer.tools)
+        if context.normalized.is_abort or (unsafe and (stream or ran_programs)):
+            return RetryDecision(retry=False)
+        decision = await evaluate_policy(settings.policy, context)
+        approved = unsafe and decision.approve_unsafe_replay and not ran_programs
+        if (unsafe or ran_programs or context.stateful_request) and not safe and not approved:
             return RetryDecision(retry=False)
     if not decision.retry:
         return decision
-    delay = decision.delay
-    if delay is None:
-        delay = (
-            advice.retry_after if advice is not None and advice.retry_after is not None else _backoff(settings, attempt)
-        )
-    return attrs.evolve(decision, delay=delay)
+    delay = decision.delay if decision.delay is not None else context.normalized.retry_after
+    return attrs.evolve(decision, delay=_backoff(settings, attempt) if delay is None else delay)
 
 
 def _backoff(settings: Any, attempt: int) -> float:

@@ -50,7 +50,8 @@ def retry_advice(request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
 def _status_advice(error: ModelStatusError) -> ModelRetryAdvice:
     status, wait = error.status, error.retry_after
     code = error_said(error.body)[0] or None
-    suggested = status in (408, 409, 429) or status >= 500
+    # A locked conversation is in use by another request, and free again soon
+    suggested = status in (408, 409, 429) or status >= 500 or code == "conversation_locked"
     reason = f"status {status}"
     asked = error.headers.get("x-should-retry", "").strip().lower()
     if asked in ("true", "false"):
