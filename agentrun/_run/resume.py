@@ -58,6 +58,12 @@ def _add_call(
     tool = offer.functions.get(qualified_name(raw))
     if tool is None and output is None and run.spec.config.tool_not_found_behavior == "raise_error":
         raise ModelBehaviorError(f"Tool {shown(raw.name)} not found in agent {turn.agent.name}")
+    if nested is not None and tool is not None and not tool.nests_run:
+        # What was decided inside of the nested run says nothing about a tool that has taken its name.
+        raise ModelBehaviorError(
+            f"tool {shown(raw.name)} of agent {turn.agent.name} waits with a run of an agent, and is no agent tool any "
+            "more; give the agent its tools back before the state is run"
+        )
     call = PlannedCall(raw, item, tool)
     plan.calls.append(call)
     if output is None:

@@ -248,12 +248,12 @@ class Call:
     async def is_settled_without_running(self) -> bool:
         """Answer an unknown name, a refused call, or one that waits for a decision; return whether it was any."""
         run, raw = self._run, self._planned.raw
-        if self._continue_nested():
-            return False
         if self._planned.tool is None:
             self._settle(await self._worded("tool_not_found", f"Tool '{self.name}' not found."))
             run.turn.outcomes[self._index] = self._outcome
             return True
+        if self._continue_nested():
+            return False
         name = qualified_name(raw)
         decision = run.state.context.approvals.decision(name, raw.call_id, raw.arguments, run.agent)
         if decision is None:

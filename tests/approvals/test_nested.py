@@ -12,6 +12,7 @@ from agentrun import (
     GuardrailFunctionOutput,
     HandoffInputData,
     InputGuardrailTripwireTriggered,
+    ModelBehaviorError,
     RunConfig,
     RunHooks,
     Runner,
@@ -137,6 +138,36 @@ async def test_hooks_of_the_outer_run_see_one_start_and_one_end(run: Any, stored
     assert told == ["start level0", "end level0 inner done"]
 
 
+async def test_another_tool_of_the_name_does_not_take_over_a_paused_nested_run(run: Any, stored: Any) -> None:
+    tower = Tower(2)
+    state = await stored(tower.agent, (await run(tower.agent)).to_state())
+    state.approve(state.get_interruptions()[0])
+    agent_tools = tower.agent.tools
+
+    @function_tool(name_override="level0")
+    async def other(input: str) -> str:
+        tower.done.append("other")
+        return input
+
+    tower.agent.tools = [other]
+    with pytest.raises(ModelBehaviorError, match="waits with a run of an agent, and is no agent tool any more"):
+        await run(tower.agent, state)
+    assert tower.done == ["look"]
+    tower.agent.tools = agent_tools
+    assert (await run(tower.agent, state)).final_output == "done at 1"
+
+
+async def test_the_model_is_told_when_the_tool_of_a_paused_nested_run_is_gone(run: Any, stored: Any) -> None:
+    tower = Tower(2)
+    state = await stored(tower.agent, (await run(tower.agent)).to_state())
+    state.approve(state.get_interruptions()[0])
+    tower.agent.tools = []
+    result = await run(tower.agent, state, run_config=RunConfig(tool_not_found_behavior="return_error_to_model"))
+    assert result.final_output == "done at 1"
+    assert tower.models[1].calls[1].input[-1]["output"] == "Tool 'level0' not found."
+    assert tower.done == ["look"]
+
+
 async def test_two_nested_runs_of_one_reply_wait_and_go_on_apart(run: Any, stored: Any) -> None:
     """RT-7, RT-10: decisions are for one nested run, also where both use the same call id."""
     done: list[str] = []
@@ -178,7 +209,7 @@ async def test_an_agent_tool_can_itself_need_approval_and_pause_again_inside(run
         tools=[tower.agent.as_tool("level1", None, needs_approval=True)],
     )
     state = await stored(outer, (await run(outer)).to_state())
-    assert [item.name for item in state.get_interruptions()] == ["level1"] and tower.models[1].calls == []
+    assert [item.name for item in state.get_interruptions()] == ["level1"] and not tower.models[1].calls
     state.approve(state.get_interruptions()[0])
     state = await stored(outer, (await run(outer, await stored(outer, state))).to_state())
     assert [item.name for item in state.get_interruptions()] == ["cut"]
