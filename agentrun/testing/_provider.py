@@ -366,7 +366,7 @@ class LoopbackProvider:
         body = exchange.request.body
         try:
             step = self._rule or self._script.take(body, "request")
-            reply = await settle(step, body, exchange.number, self._default_usage)
+            reply = await settle(step, body, self._default_usage, f"resp-{exchange.number}")
         except Exception as exc:  # noqa: BLE001  # the test's own code: assert_complete raises it, the client reads it
             self._errors.append(exc)
             text = str(exc) if isinstance(exc, ModelScriptError) else f"the script failed: {exc!r}"
@@ -382,7 +382,7 @@ class LoopbackProvider:
         except StreamCut:
             return  # an ASGI server closes the connection of an app that returns before the end of its reply
         except Exception as exc:  # noqa: BLE001  # a scripted error becomes what a client sees of it
-            if exc is not reply.step.error:
+            if exc is not reply.step.failure():
                 if isinstance(exc, OSError):
                     return  # what an ASGI server raises from send() once the client is gone
                 self._errors.append(exc)

@@ -34,14 +34,14 @@ class Reply:
     response_id: str | None
 
 
-async def settle(step: ModelStep, call: Any, number: int, default_usage: Usage | None) -> Reply:
+async def settle(step: ModelStep, call: Any, default_usage: Usage | None, response_id: str) -> Reply:
     """Return what `step` answers to `call`, the responder asked if there is one.
 
     Args:
         step: the step taken.
         call: what a responder is given.
-        number: the call's place among the calls, from 1; makes the automatic response id.
         default_usage: for a step that sets none.
+        response_id: for a step that sets none.
 
     Raises:
         InvalidModelStep: the responder returned something that is no step.
@@ -50,13 +50,16 @@ async def settle(step: ModelStep, call: Any, number: int, default_usage: Usage |
         result: Any = step.responder(call)
         if inspect.isawaitable(result):
             result = await result
-        inner = (
-            ModelStep(stream_events=_same(result)) if isinstance(result, AsyncIterable) else as_step(result, number - 1)
-        )
+        inner = ModelStep(stream_events=_same(result)) if isinstance(result, AsyncIterable) else as_step(result, 0)
         step = _layered(step, inner)
-    usage = step.usage or default_usage or Usage(requests=1)
-    response_id = f"resp-{number}" if step.response_id == AUTO_ID else step.response_id
-    return Reply(step, step.items(), usage.copy(), response_id)
+    usage = _set(step.usage) or default_usage or Usage(requests=1)
+    chosen = response_id if step.response_id == AUTO_ID else step.response_id
+    return Reply(step, step.items(), usage.copy(), chosen)
+
+
+def _set(usage: Usage | None) -> Usage | None:
+    """Return a usage that says something, None for an empty one."""
+    return None if usage == Usage() else usage
 
 
 def _same(source: Any) -> Callable[[Any], Any]:
@@ -70,7 +73,7 @@ def _layered(outer: ModelStep, inner: ModelStep) -> ModelStep:
     """Return `inner`, with what it leaves at its default taken from the step that its responder belonged to."""
     return attrs.evolve(
         inner,
-        usage=inner.usage or outer.usage,
+        usage=_set(inner.usage) or outer.usage,
         response_id=outer.response_id if inner.response_id == AUTO_ID else inner.response_id,
         request_id=inner.request_id or outer.request_id,
         raw_usage=inner.raw_usage or outer.raw_usage,
@@ -92,7 +95,7 @@ class Pace:
         self._step = step
         self._passed_gate = step.gate is None
         self.place = 0
-        instead = step.error is not None and step.stream_events is None and step.http is None and not step.output
+        instead = step.error is not None and not step.output
         self._stop = 0 if step.after is None and instead else step.after
 
     @property
@@ -100,7 +103,11 @@ class Pace:
         """Whether this stream does anything but go through."""
         step = self._step
         return (
-            bool(step.delay) or step.gate is not None or step.hangs or step.error is not None or self._stop is not None
+            bool(step.delay)
+            or step.gate is not None
+            or step.hangs
+            or step.failure() is not None
+            or self._stop is not None
         )
 
     async def wait_turn(self, kind: str) -> None:
@@ -122,7 +129,7 @@ class Pace:
         if not self._passed_gate:
             await self._pass_gate()
         step = self._step
-        if step.error is not None or step.hangs:
+        if step.failure() is not None or step.hangs:
             await self._stop_here()
         await anyio.lowlevel.checkpoint()
 
@@ -136,14 +143,15 @@ class Pace:
         step = self._step
         if not self._passed_gate and step.before == self.place:
             await self._pass_gate()
+        failure = step.failure()
         seconds = step.delay_before(self.place)
-        if seconds and step.error is not None:
+        if seconds and failure is not None:
             await anyio.sleep(seconds)
         if step.hangs:
             await anyio.sleep_forever()
         await anyio.lowlevel.checkpoint()
-        if step.error is not None:
-            raise step.error
+        if failure is not None:
+            raise failure
         raise StreamCut
 
 
@@ -225,10 +233,14 @@ def response_wire(reply: Reply, *, model: str, created_at: float = 0.0, **member
     }
 
 
-def event_wires(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def event_wires(response: Mapping[str, Any], *, in_pieces: bool = True) -> Iterator[dict[str, Any]]:
     """Yield the stream of a finished Responses object, as a provider would have sent it.
 
-    Texts come in words, arguments in pieces of a few characters; `sequence_number` counts from 0.
+    `sequence_number` counts from 0.
+
+    Args:
+        response: the reply.
+        in_pieces: send texts in words and arguments in pieces of a few characters; else each is one delta.
     """
     numbers = itertools.count()
 
@@ -239,7 +251,7 @@ def event_wires(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield event("response.created", response=started)
     yield event("response.in_progress", response=started)
     for index, item in enumerate(response["output"]):
-        empty, inner = _opened(item, str(item.get("id") or ""), index)
+        empty, inner = _opened(item, index, in_pieces=in_pieces)
         yield event("response.output_item.added", output_index=index, item=empty)
         for kind, fields in inner:
             yield event(kind, **fields)
@@ -250,28 +262,39 @@ def event_wires(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 _Inner = Iterable[tuple[str, dict[str, Any]]]
 
 
-def _opened(item: dict[str, Any], item_id: str, index: int) -> tuple[dict[str, Any], _Inner]:
+def _opened(item: dict[str, Any], index: int, *, in_pieces: bool) -> tuple[dict[str, Any], _Inner]:
     """Return `item` as it is announced, still empty, and the events that fill it."""
-    at = {"item_id": item_id, "output_index": index}
+    item_id = item.get("id")
+    at = {"item_id": item_id if item_id is not None else item.get("call_id") or "", "output_index": index}
+    words, characters = (text_pieces, argument_pieces) if in_pieces else (_whole, _whole)
     match item.get("type"):
         case "message":
-            return {**item, "status": "in_progress", "content": []}, _message(item.get("content") or [], at)
+            return {**item, "status": "in_progress", "content": []}, _message(item.get("content") or [], at, words)
         case "function_call":
             text = item.get("arguments") or ""
             done = {**at, "arguments": text, "name": item.get("name")}
             return {**item, "status": "in_progress", "arguments": ""}, _text(
-                "response.function_call_arguments", text, at, done
+                "response.function_call_arguments", characters(text), at, done
             )
         case "custom_tool_call":
             text = item.get("input") or ""
-            return {**item, "input": ""}, _text("response.custom_tool_call_input", text, at, {**at, "input": text})
+            done = {**at, "input": text}
+            return {**item, "input": ""}, _text("response.custom_tool_call_input", words(text), at, done)
         case "reasoning":
-            empty: dict[str, Any] = {**item, "summary": []}
+            empty: dict[str, Any] = {**item, "summary": [], "status": "in_progress"}
+            empty.pop("encrypted_content", None)
             if item.get("content"):
                 empty["content"] = []
-            return empty, _reasoning(item, at)
+            return empty, _reasoning(item, at, words)
         case _:
             return ({**item, "status": "in_progress"} if "status" in item else dict(item)), ()
+
+
+_Pieces = Callable[[str], list[str]]
+
+
+def _whole(text: str) -> list[str]:
+    return [text] if text else []
 
 
 def text_pieces(text: str) -> list[str]:
@@ -284,37 +307,50 @@ def argument_pieces(text: str) -> list[str]:
     return [text[start : start + _ARGUMENT_PIECE] for start in range(0, len(text), _ARGUMENT_PIECE)]
 
 
-def _text(kind: str, text: str, at: dict[str, Any], done: dict[str, Any], **more: Any) -> _Inner:
-    pieces = argument_pieces if kind == "response.function_call_arguments" else text_pieces
-    for piece in pieces(text):
-        yield f"{kind}.delta", {**at, "delta": piece, **more}
+def _text(kind: str, pieces: Iterable[str], at: dict[str, Any], done: dict[str, Any]) -> _Inner:
+    for piece in pieces:
+        yield f"{kind}.delta", {**at, "delta": piece}
     yield f"{kind}.done", done
 
 
-def _message(parts: Sequence[dict[str, Any]], at: dict[str, Any]) -> _Inner:
+def _message(parts: Sequence[dict[str, Any]], at: dict[str, Any], pieces: _Pieces) -> _Inner:
     for place, part in enumerate(parts):
         here = {**at, "content_index": place}
         if part.get("type") == "refusal":
             text = part.get("refusal") or ""
             yield "response.content_part.added", {**here, "part": {**part, "refusal": ""}}
-            yield from _text("response.refusal", text, here, {**here, "refusal": text})
+            yield from _text("response.refusal", pieces(text), here, {**here, "refusal": text})
         elif part.get("type") == "output_text":
-            text = part.get("text") or ""
-            yield "response.content_part.added", {**here, "part": {**part, "text": "", "annotations": []}}
-            yield from _text("response.output_text", text, here, {**here, "text": text, "logprobs": []}, logprobs=[])
+            yield (
+                "response.content_part.added",
+                {**here, "part": {**part, "text": "", "annotations": [], "logprobs": []}},
+            )
+            yield from _output_text(part, here, pieces)
         else:
             yield "response.content_part.added", {**here, "part": part}
         yield "response.content_part.done", {**here, "part": part}
 
 
-def _reasoning(item: dict[str, Any], at: dict[str, Any]) -> _Inner:
+def _output_text(part: dict[str, Any], at: dict[str, Any], pieces: _Pieces) -> _Inner:
+    text: str = part.get("text") or ""
+    logprobs: list[Any] = part.get("logprobs") or []
+    for place, piece in enumerate(pieces(text)):
+        # Which token belongs to which piece, only the model knows; the first piece has them all.
+        yield "response.output_text.delta", {**at, "delta": piece, "logprobs": [] if place else logprobs}
+    for place, annotation in enumerate(part.get("annotations") or []):
+        added = {**at, "annotation_index": place, "annotation": annotation}
+        yield "response.output_text.annotation.added", added
+    yield "response.output_text.done", {**at, "text": text, "logprobs": logprobs}
+
+
+def _reasoning(item: dict[str, Any], at: dict[str, Any], pieces: _Pieces) -> _Inner:
     for place, part in enumerate(item.get("summary") or []):
         here = {**at, "summary_index": place}
         text = part.get("text") or ""
         yield "response.reasoning_summary_part.added", {**here, "part": {**part, "text": ""}}
-        yield from _text("response.reasoning_summary_text", text, here, {**here, "text": text})
+        yield from _text("response.reasoning_summary_text", pieces(text), here, {**here, "text": text})
         yield "response.reasoning_summary_part.done", {**here, "part": part}
     for place, part in enumerate(item.get("content") or []):
         here = {**at, "content_index": place}
         text = part.get("text") or ""
-        yield from _text("response.reasoning_text", text, here, {**here, "text": text})
+        yield from _text("response.reasoning_text", pieces(text), here, {**here, "text": text})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 class PlayedModel(Model):
     """A model whose replies are steps: what is shared by the models of this package."""
 
-    def __init__(self, *, default_usage: Usage | None = None) -> None:
+    def __init__(self, *, default_usage: Usage | None = None, in_pieces: bool = False) -> None:
         self._default_usage = default_usage
-        self._asked = 0
+        self._in_pieces = in_pieces
         self._started = 0
         self._closed = 0
         # The error objects that were raised, with what to say of them; an error object is its own key.
@@ -54,10 +55,7 @@ class PlayedModel(Model):
 
     def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
         """Return the advice that was scripted with the very error that was raised."""
-        for error, advice in reversed(self._advice):
-            if error is request.error:
-                return advice
-        return None
+        return next((copy.copy(advice) for error, advice in self._advice if error is request.error), None)
 
     @abc.abstractmethod
     def _choose(self, call: ModelCall) -> ModelStep:
@@ -161,21 +159,31 @@ class PlayedModel(Model):
             self._closed += 1
 
     async def _answer(self, call: ModelCall) -> Reply:
-        self._asked += 1
-        number = self._asked
         step = self._choose(call)
-        reply = await settle(step, call, number, self._default_usage)
+        try:
+            reply = await settle(step, call, self._default_usage, _RESPONSE_ID)
+        except Exception as exc:
+            self._note_advice(exc, None)
+            raise
         if reply.step.http is not None:
             reply = attrs.evolve(reply, step=attrs.evolve(reply.step, http=None, error=_status_error(reply.step.http)))
-        if reply.step.error is not None and reply.step.retry_advice is not None:
-            self._advice.append((reply.step.error, reply.step.retry_advice))
+        if reply.step.error is not None:
+            self._note_advice(reply.step.error, reply.step.retry_advice)
         return reply
+
+    def _note_advice(self, error: BaseException, advice: ModelRetryAdvice | None) -> None:
+        """Remember what to say of an error that is raised now, in the place of what was to be said of it before."""
+        self._advice = [(one, said) for one, said in self._advice if one is not error]
+        if advice is not None:
+            self._advice.append((error, advice))
 
     async def _events(self, reply: Reply, call: ModelCall) -> AsyncGenerator[Any, None]:
         """Yield the events of `reply` as values, at the step's pace."""
         step = reply.step
         pace = Pace(step)
-        source = EventSource(_event_values(reply) if step.stream_events is None else step.stream_events, call)
+        source = EventSource(
+            _event_values(reply, in_pieces=self._in_pieces) if step.stream_events is None else step.stream_events, call
+        )
         try:
             async for one in source:
                 event = structure_event(cast("dict[str, Any]", one)) if isinstance(one, dict) else one
@@ -188,8 +196,12 @@ class PlayedModel(Model):
             await source.aclose()
 
 
-def _event_values(reply: Reply) -> Iterator[Any]:
-    for wire in event_wires(response_wire(reply, model="scripted-model")):
+_RESPONSE_ID = "resp-789"
+"""The id of replies whose step names none. One for all, as users of the documented model know it."""
+
+
+def _event_values(reply: Reply, *, in_pieces: bool) -> Iterator[Any]:
+    for wire in event_wires(response_wire(reply, model="scripted-model"), in_pieces=in_pieces):
         yield structure_event(wire)
 
 
@@ -220,7 +232,12 @@ class ScriptedModel(PlayedModel):
     """
 
     def __init__(
-        self, steps: Iterable[Step] = (), *, emit_traces: bool = False, default_usage: Usage | None = None
+        self,
+        steps: Iterable[Step] = (),
+        *,
+        emit_traces: bool = False,
+        default_usage: Usage | None = None,
+        in_pieces: bool = False,
     ) -> None:
         """Make a model that plays `steps`.
 
@@ -228,12 +245,13 @@ class ScriptedModel(PlayedModel):
             steps: one per expected call.
             emit_traces: make a generation span round each call; refused, as this version has no tracing.
             default_usage: the tokens of every reply whose step names none.
+            in_pieces: stream texts in words and arguments in pieces of 16 characters; each is one delta otherwise.
 
         Raises:
             InvalidModelStep: a step is none; nothing was called yet.
             UserError: `emit_traces` is set.
         """
-        super().__init__(default_usage=default_usage)
+        super().__init__(default_usage=default_usage, in_pieces=in_pieces)
         if emit_traces:
             raise UserError("emit_traces=True needs tracing, which this version does not have; leave it False")
         self._script = Script(steps)
@@ -243,19 +261,19 @@ class ScriptedModel(PlayedModel):
         return f"<ScriptedModel, {len(self._calls)} call(s) made, {len(self._script)} step(s) left>"
 
     @property
-    def calls(self) -> list[ModelCall]:
-        """The calls so far, in the order they began, each as it was then."""
-        return list(self._calls)
+    def calls(self) -> tuple[ModelCall, ...]:
+        """The calls so far, in the order they began, each as it was then; copies, made anew at each access."""
+        return tuple(map(_detached, self._calls))
 
     @property
     def first_call(self) -> ModelCall | None:
         """The first call, or None."""
-        return self._calls[0] if self._calls else None
+        return _detached(self._calls[0]) if self._calls else None
 
     @property
     def last_call(self) -> ModelCall | None:
         """The latest call, or None."""
-        return self._calls[-1] if self._calls else None
+        return _detached(self._calls[-1]) if self._calls else None
 
     @property
     def remaining_steps(self) -> int:
@@ -287,13 +305,17 @@ class ScriptedModel(PlayedModel):
         self._script.assert_complete()
 
     def _choose(self, call: ModelCall) -> ModelStep:
-        snapshot = attrs.evolve(
-            call,
-            input=detached(call.input),
-            model_settings=detached(call.model_settings),
-            tools=list(call.tools),
-            handoffs=list(call.handoffs),
-            prompt=detached(call.prompt),
-        )
-        self._calls.append(snapshot)
-        return self._script.take(snapshot, "a streamed model call" if call.streamed else "model call")
+        self._calls.append(_detached(call))
+        return self._script.take(call, "a streamed model call" if call.streamed else "model call")
+
+
+def _detached(call: ModelCall) -> ModelCall:
+    """Return a copy of what was said to the model; tools, handoffs and the schema are the run's own objects."""
+    return attrs.evolve(
+        call,
+        input=detached(call.input),
+        model_settings=detached(call.model_settings),
+        tools=list(call.tools),
+        handoffs=list(call.handoffs),
+        prompt=detached(call.prompt),
+    )

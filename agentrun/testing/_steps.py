@@ -18,13 +18,13 @@ import attrs
 from agentrun._codec import structure_item
 from agentrun._dataclass import Dataclass
 from agentrun._items import ModelResponse
+from agentrun._retry import ModelRetryAdvice
 from agentrun._usage import Usage
 from agentrun.testing._gate import Gate
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
     from agentrun._responses import TResponseInputItem, TResponseOutputItem
-    from agentrun._retry import ModelRetryAdvice
     from agentrun._settings import ModelSettings
     from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
@@ -37,11 +37,22 @@ a function of the call, sync or async, that returns one of these."""
 Events: TypeAlias = "Sequence[Any] | Callable[[Any], Iterable[Any] | AsyncIterable[Any]]"
 """Stream events, as values or wire dicts, or a function of the call that yields them."""
 
-Reason: TypeAlias = Literal["type", "item", "field", "conflict"]
-"""What is wrong with a step: its type, one of its items, one of its fields, or fields that exclude each other."""
+ModelStepReason: TypeAlias = Literal[
+    "invalid_input",
+    "unsupported_field",
+    "invalid_error",
+    "invalid_responder",
+    "invalid_stream_events",
+    "conflicting_outcomes",
+    "invalid_retry_advice",
+]
+"""What is wrong with a step: what it is or holds, an unknown key, one of its fields, or fields that exclude each other.
+
+Source: testing, "InvalidModelStep".
+"""
 
 AUTO_ID = "auto"
-"""Stands for a response id that counts the model's calls: `resp-1`, `resp-2`, ..."""
+"""Stands for the id that replies get when their step names none: `resp-789` for models, counted for a provider."""
 
 
 class ModelScriptError(Exception):
@@ -54,12 +65,12 @@ class ModelScriptError(Exception):
 class InvalidModelStep(ModelScriptError, ValueError):
     """Something was given as a step that is none; raised before it enters the script."""
 
-    reason: Reason
+    reason: ModelStepReason
     """What is wrong with it."""
     input_index: int
-    """Its place among the steps given, from 0."""
+    """Its place among the steps given with it, from 0."""
 
-    def __init__(self, message: str, *, reason: Reason, input_index: int) -> None:
+    def __init__(self, message: str, *, reason: ModelStepReason, input_index: int) -> None:
         super().__init__(message)
         self.reason = reason
         self.input_index = input_index
@@ -90,7 +101,7 @@ class UnconsumedModelSteps(ModelScriptError, AssertionError):
         self.remaining_steps = remaining_steps
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True)
 class ModelCall(Dataclass):
     """One call of a model, as it was when it was made: later changes of the conversation do not show here.
 
@@ -121,9 +132,9 @@ class HttpReply:
     """The body, in the pieces it is sent in."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define
 class ModelStep(Dataclass):
-    """One scripted reply.
+    """One scripted reply. A model keeps a copy of the steps it is given, so that later changes of them do not count.
 
     Pace and breakage count events: the reply is turned into stream events, and `delay`, `gate`, `after`, `error` and
     `hangs` say what happens before, between and after them. A call that asks for no stream takes the same time and ends
@@ -135,7 +146,7 @@ class ModelStep(Dataclass):
     output: Sequence[Any] = attrs.field(factory=tuple)
     """Output items, as values, wire dicts or texts (a text is an assistant message)."""
     usage: Usage | None = None
-    """The tokens of the reply; the script's default when None."""
+    """The tokens of the reply; the script's default when None or an empty `Usage()`."""
     response_id: str | None = AUTO_ID
     request_id: str | None = None
     raw_usage: dict[str, Any] | None = None
@@ -158,6 +169,8 @@ class ModelStep(Dataclass):
     """How many events are sent before `error` is raised or the stream hangs; None means all."""
     hangs: bool = False
     """Whether the stream never goes on after `after` events."""
+    then: BaseException | None = None
+    """Raised after the events of `stream_events`, or after the body of `http`."""
     http: HttpReply | None = None
     """A literal HTTP reply; a `ScriptedModel` raises `ModelStatusError` for it."""
 
@@ -238,7 +251,7 @@ class ModelStep(Dataclass):
             gate=gate,
             before=before,
             after=after,
-            error=then,
+            then=then,
         )
 
     @classmethod
@@ -322,7 +335,11 @@ class ModelStep(Dataclass):
             chunks = tuple(body)
         named = {name.lower(): value for name, value in (headers or {}).items()}
         reply = HttpReply(status, {"content-type": content_type, **named}, chunks)
-        return cls(http=reply, delay=delay, error=then, hangs=hangs)
+        return cls(http=reply, delay=delay, then=then, hangs=hangs)
+
+    def failure(self) -> BaseException | None:
+        """Return what the step raises, at its end or instead of a reply."""
+        return self.error if self.error is not None else self.then
 
     def items(self) -> list[TResponseOutputItem]:
         """Return `output` as values, each checked; a broken or hanging step without any gets a short message."""
@@ -364,6 +381,7 @@ class ModelStepSpec(TypedDict, total=False):
     before: int | str
     after: int | None
     hangs: bool
+    then: BaseException | None
     http: HttpReply | None
 
 
@@ -418,7 +436,7 @@ def function_call(
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, separators=(",", ":"), ensure_ascii=False)
     wire: dict[str, Any] = {
         "type": "function_call",
-        "id": item_id or call_id,
+        "id": call_id if item_id is None else item_id,
         "call_id": call_id,
         "name": name,
         "arguments": text,
@@ -472,9 +490,9 @@ def as_step(given: Step, index: int) -> ModelStep:
         step = ModelStep(output=cast("Sequence[Any]", given))
     else:
         raise InvalidModelStep(
-            f"scripted step {index + 1} is {given!r}; "
+            f"scripted step #{index + 1} is {given!r}; "
             "give output items, a ModelStep, a text, an exception or a function",
-            reason="type",
+            reason="invalid_input",
             input_index=index,
         )
     _check(step, index)
@@ -483,38 +501,73 @@ def as_step(given: Step, index: int) -> ModelStep:
 
 def _from_fields(given: Mapping[str, Any], index: int) -> ModelStep:
     known = [field.name for field in attrs.fields(ModelStep)]
-    unknown = sorted(set(given) - set(known))
+    unknown = sorted(map(str, set(given) - set(known)))
     if unknown:
         raise InvalidModelStep(
-            f"scripted step {index + 1} has the unknown key(s) {unknown}; a ModelStep knows {known}, "
+            f"scripted step #{index + 1} has the unknown key(s) {unknown}; a ModelStep knows {known}, "
             "and a single output item goes into a list",
-            reason="field",
+            reason="unsupported_field",
             input_index=index,
         )
     return ModelStep(**given)
 
 
-def _check(step: ModelStep, index: int) -> None:
-    def wrong(what: str, reason: Reason) -> InvalidModelStep:
-        return InvalidModelStep(f"scripted step {index + 1} {what}", reason=reason, input_index=index)
+_FIELDS: tuple[tuple[str, tuple[type[Any], ...], str, ModelStepReason], ...] = (
+    ("usage", (Usage,), "a Usage", "invalid_input"),
+    ("response_id", (str,), "a str", "invalid_input"),
+    ("request_id", (str,), "a str", "invalid_input"),
+    ("raw_usage", (dict,), "a dict", "invalid_input"),
+    ("error", (BaseException,), "an exception object", "invalid_error"),
+    ("then", (BaseException,), "an exception object", "invalid_error"),
+    ("retry_advice", (ModelRetryAdvice,), "a ModelRetryAdvice", "invalid_retry_advice"),
+)
+"""The fields that are None or of these classes, what that is called, and the reason given otherwise."""
 
-    if isinstance(step.output, str | bytes | Mapping) or not isinstance(step.output, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise wrong(f"has output {step.output!r}; give a list of output items", "field")
+
+def _check(step: ModelStep, index: int) -> None:  # noqa: C901 - a list of checks, one after another
+    def wrong(what: str, reason: ModelStepReason) -> InvalidModelStep:
+        return InvalidModelStep(f"scripted step #{index + 1} {what}", reason=reason, input_index=index)
+
+    given: Any = step.output
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+        raise wrong(f"has output {given!r}; give a list of output items", "invalid_input")
     for item in step.output:
         try:
             as_output_item(item)
         except Exception as exc:  # whatever the codec thinks of it, the script is wrong here and not later
-            raise wrong(f"has the output item {item!r}, which is none: {exc}", "item") from exc
+            raise wrong(f"has the output item {item!r}, which is none: {exc}", "invalid_input") from exc
+    for name, classes, called, reason in _FIELDS:
+        value: object = getattr(step, name)
+        if value is not None and not isinstance(value, classes):
+            raise wrong(f"has {name} {value!r}; give {called}, or None", reason)
     if step.responder is not None and not callable(step.responder):
-        raise wrong(f"has responder {step.responder!r}; give a function of the call", "field")
-    if step.error is not None and not isinstance(step.error, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise wrong(f"has error {step.error!r}; give an exception object", "field")
-    if step.responder is not None and (step.output or step.stream_events is not None):
-        raise wrong("has a responder beside output or events; let the responder return them", "conflict")
-    if step.error is not None and step.hangs:
-        raise wrong("has an error and hangs; it can do one of these", "conflict")
+        raise wrong(f"has responder {step.responder!r}; give a function of the call", "invalid_responder")
+    events: Any = step.stream_events
+    may_be_played = callable(events) or (isinstance(events, Sequence) and not isinstance(events, str | bytes))
+    if events is not None and not may_be_played:
+        raise wrong(f"has stream_events {events!r}; give a list of events or a function", "invalid_stream_events")
+    if sum(one is not None for one in (step.error, step.responder, step.stream_events)) > 1:
+        raise wrong("has two of error, responder and stream_events; it can do one of these", "conflicting_outcomes")
+    if step.responder is not None and step.output:
+        raise wrong("has a responder beside output; let the responder return it", "conflicting_outcomes")
+    if step.failure() is not None and step.hangs:
+        raise wrong("has an error and hangs; it can do one of these", "conflicting_outcomes")
+    if step.retry_advice is not None and step.error is None:
+        raise wrong("has retry_advice without an error; give the error that it is about", "invalid_retry_advice")
     if step.after is not None and step.after < 0:
-        raise wrong(f"has after={step.after!r}; give a number of events from 0 up", "field")
+        raise wrong(f"has after={step.after!r}; give a number of events from 0 up", "invalid_input")
+
+
+def _kept(step: ModelStep) -> ModelStep:
+    """Return a copy of a step that shares with it only what is no data: errors, functions, gates."""
+    return attrs.evolve(
+        step,
+        output=copy.deepcopy(step.output),
+        usage=copy.deepcopy(step.usage),
+        raw_usage=copy.deepcopy(step.raw_usage),
+        stream_events=step.stream_events if callable(step.stream_events) else copy.deepcopy(step.stream_events),
+        retry_advice=copy.deepcopy(step.retry_advice),
+    )
 
 
 def detached(value: Any) -> Any:
@@ -543,12 +596,14 @@ class Script:
         return len(self._steps)
 
     def extend(self, steps: Iterable[Step]) -> None:
-        """Append `steps`, all or none of them."""
+        """Append copies of `steps`, all or none of them."""
         if isinstance(steps, str | bytes | Mapping | ModelStep):
             raise InvalidModelStep(
-                f"the steps must be a list of steps, got {steps!r}; put it into a list", reason="type", input_index=0
+                f"the steps must be a list of steps, got {steps!r}; put it into a list",
+                reason="invalid_input",
+                input_index=0,
             )
-        checked = [as_step(step, self._given + place) for place, step in enumerate(steps)]
+        checked = [_kept(as_step(step, place)) for place, step in enumerate(steps)]
         self._steps.extend(checked)
         self._given += len(checked)
 

@@ -184,7 +184,7 @@ async def test_cancel_before_the_first_turn_calls_no_model_and_writes_nothing(fo
             result.cancel(mode)
             events = [event async for event in result.stream_events()]
     assert [event.type for event in events] == ([] if mode == "immediate" else ["agent_updated_stream_event"])
-    assert model.calls == []
+    assert not model.calls
     assert session.items == []
     assert result.is_complete
     assert result.final_output is None

@@ -485,7 +485,7 @@ async def test_a_blocking_trip_calls_no_model_and_no_hook(run: Any) -> None:
     agent = Agent(name="a", model=model, input_guardrails=[passing("parallel", log), trip])
     with pytest.raises(InputGuardrailTripwireTriggered) as caught:
         await run(agent, hooks=Hooks())
-    assert model.calls == []
+    assert not model.calls
     assert log == []
     assert caught.value.run_data is not None
     assert caught.value.run_data.input == "hi"

@@ -275,7 +275,7 @@ async def test_a_conversation_that_the_provider_keeps_is_neither_filtered_nor_ju
     agent = agent_of(["done"], output_guardrails=[judge])
     with pytest.raises(UserError, match="output guardrail"):
         await run(agent, conversation_id="conv_1")
-    assert agent.model.calls == []  # type: ignore[union-attr]
+    assert not agent.model.calls  # type: ignore[union-attr]
 
 
 @covers("HO-10")
@@ -363,7 +363,7 @@ async def test_of_two_things_of_one_name_one_is_offered_and_a_warning_says_so_on
     agent = agent_of(["never"], same, handoffs=[other])
     with pytest.raises(UserError, match="transfer_to_other"):
         await run(agent, run_config=RunConfig(tool_name_collision_policy="error"))
-    assert agent.model.calls == []  # type: ignore[union-attr]
+    assert not agent.model.calls  # type: ignore[union-attr]
 
 
 def _reasoning_ids(items: Any) -> list[Any]:

@@ -444,7 +444,7 @@ async def test_wrong_arguments_are_named_before_anything_runs(run: Any) -> None:
         await run(agent, error_handlers={"nonsense": lambda data: None})
     with pytest.raises(TypeError, match="input\\[1\\]"):
         await run(agent, [{"role": "user", "content": "hi"}, "there"])
-    assert model.calls == []
+    assert not model.calls
 
 
 @covers("RN-2")
@@ -477,7 +477,7 @@ async def test_run_streamed_returns_at_once_and_names_wrong_arguments_itself() -
     result: Any = Runner.run_streamed(agent, "hi", {"user": 1}, 3, RunHooks(), RunConfig())
     assert not result.is_complete
     assert result.max_turns == 3
-    assert model.calls == []
+    assert not model.calls
     async for _ in result.stream_events():
         pass
     assert result.is_complete

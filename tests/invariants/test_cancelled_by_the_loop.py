@@ -297,7 +297,7 @@ async def test_a_tool_that_raises_the_backends_cancellation_by_itself_has_failed
 
 
 async def test_a_hanging_model_is_cancelled_and_its_request_shows_as_one_partial_entry() -> None:
-    model = ScriptedModel([ModelStep.hang(after=7, output=["one two three four five six seven"])])
+    model = ScriptedModel([ModelStep.hang(after=7, output=["one two three four five six seven"])], in_pieces=True)
     with capture_run() as captured, anyio.move_on_after(1):
         async with Runner.run_streamed(Agent("a", model=model), "hi", run_config=RunConfig()) as result:
             async for _ in result.stream_events():

@@ -226,7 +226,7 @@ def two_turns(second: Any, **agent_options: Any) -> tuple[ScriptedModel, Agent[A
 
     usage = Usage(requests=1, input_tokens=10, output_tokens=5, total_tokens=15)
     first = ModelStep([function_call("look", {}, call_id="c1")], usage=usage)
-    model = ScriptedModel([first, second])
+    model = ScriptedModel([first, second], in_pieces=True)
     return model, Agent("a", model=model, tools=[look], **agent_options)
 
 

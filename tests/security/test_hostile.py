@@ -413,7 +413,7 @@ async def test_behind_a_blocking_guardrail_that_trips_there_is_no_request_and_no
     model = ScriptedModel([[call("x")]])
     with pytest.raises(InputGuardrailTripwireTriggered):
         await Runner.run(Agent("a", model=model, input_guardrails=[stop]), "hi")
-    assert model.calls == []
+    assert not model.calls
 
 
 # S15: many calls at once

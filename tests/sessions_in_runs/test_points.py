@@ -228,7 +228,7 @@ async def test_a_stop_before_the_first_turn_stores_nothing_and_reads_once(run: A
         result.cancel("after_turn")
         async for _ in result.stream_events():
             pass
-    assert agent.model.calls == []  # type: ignore[union-attr]
+    assert not agent.model.calls  # type: ignore[union-attr]
     state = await RunState.from_string(agent, result.to_state().to_string())
     await run(agent, state, session=session)
     assert sent(agent) == ["user:old", "assistant:times", "user:new"]
@@ -301,7 +301,7 @@ async def test_a_callback_that_returns_no_list_fails_the_run_before_any_request(
     agent = agent_of("done")
     with pytest.raises(UserError, match="session_input_callback returned 'x'"):
         await run(agent, session=session, run_config=RunConfig(session_input_callback=lambda old, new: "x"))  # type: ignore[arg-type, return-value]
-    assert await session.kept() == [] and agent.model.calls == []  # type: ignore[union-attr]
+    assert await session.kept() == [] and not agent.model.calls  # type: ignore[union-attr]
 
 
 async def test_a_callback_cannot_change_the_callers_items(run: Any) -> None:
@@ -374,7 +374,7 @@ async def test_a_session_that_raises_fails_the_run_with_its_own_error(run: Any, 
     agent = agent_of("done")
     with pytest.raises(OSError, match="disk full") as caught:
         await run(agent, session=session)
-    assert caught.value is error and agent.model.calls == []  # type: ignore[union-attr]
+    assert caught.value is error and not agent.model.calls  # type: ignore[union-attr]
     assert caught.value.run_data is not None  # type: ignore[attr-defined]
 
 

@@ -103,7 +103,7 @@ async def test_a_function_of_the_call_answers_whole_and_streamed() -> None:
     model = FunctionModel(lambda call: f"{call.input} {call.streamed}")
     assert (await whole(model)).output[0].content[0].text == "hi False"
     assert (await events(model))[-1].response.output[0].content[0].text == "hi True"
-    assert (await whole(model)).response_id == "resp-3"
+    assert (await whole(model)).response_id == "resp-789"
     assert "lambda" in repr(model)
 
 

@@ -87,7 +87,8 @@ async def test_every_form_of_a_step_answers() -> None:
     )
     seen = [await whole(model) for _ in range(8)]
     assert [one.output[-1].content[0].text for one in seen] == ["a", "b", "c", "d", "e hi", "f", "g", "h"]
-    assert [one.response_id for one in seen] == ["resp-1", "resp-2", "resp-3", "given", "resp-5", "mine", None, "inner"]
+    expected = ["resp-789", "resp-789", "resp-789", "given", "resp-789", "mine", None, "inner"]
+    assert [one.response_id for one in seen] == expected
     assert seen[7].usage.input_tokens == 3
     assert seen[5].output == response.output
     model.assert_complete()
@@ -96,27 +97,66 @@ async def test_every_form_of_a_step_answers() -> None:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        (42, "type"),
-        (None, "type"),
-        (b"bytes", "type"),
-        ([42], "item"),
-        ([{"no": "type"}], "item"),
-        ([{"type": "function_call"}], "item"),
-        ({"otput": []}, "field"),
-        ({"output": "text"}, "field"),
-        ({"responder": 3}, "field"),
-        ({"error": "boom"}, "field"),
-        ({"after": -1}, "field"),
-        (ModelStep(output=["a"], responder=str), "conflict"),
-        (ModelStep(error=ValueError(), hangs=True), "conflict"),
+        (42, "invalid_input"),
+        (None, "invalid_input"),
+        (b"bytes", "invalid_input"),
+        ([42], "invalid_input"),
+        ([{"no": "type"}], "invalid_input"),
+        ([{"type": "function_call"}], "invalid_input"),
+        ({"otput": []}, "unsupported_field"),
+        ({1: []}, "unsupported_field"),
+        ({"output": "text"}, "invalid_input"),
+        ({"usage": {"requests": 1}}, "invalid_input"),
+        ({"response_id": 1}, "invalid_input"),
+        ({"request_id": 1}, "invalid_input"),
+        ({"raw_usage": []}, "invalid_input"),
+        ({"responder": 3}, "invalid_responder"),
+        ({"error": "boom"}, "invalid_error"),
+        ({"then": "boom"}, "invalid_error"),
+        ({"stream_events": 1}, "invalid_stream_events"),
+        ({"stream_events": "text"}, "invalid_stream_events"),
+        ({"after": -1}, "invalid_input"),
+        ({"retry_advice": ModelRetryAdvice(suggested=True)}, "invalid_retry_advice"),
+        ({"error": ValueError(), "retry_advice": "try again"}, "invalid_retry_advice"),
+        (ModelStep(output=["a"], responder=str), "conflicting_outcomes"),
+        (ModelStep(error=ValueError(), responder=str), "conflicting_outcomes"),
+        (ModelStep(error=ValueError(), stream_events=[]), "conflicting_outcomes"),
+        (ModelStep(error=ValueError(), hangs=True), "conflicting_outcomes"),
     ],
 )
 def test_what_is_no_step_is_refused_before_any_call(step: Any, reason: str) -> None:
-    with pytest.raises(InvalidModelStep, match="scripted step 2") as caught:
+    with pytest.raises(InvalidModelStep, match="scripted step #2") as caught:
         ScriptedModel(["fine", step])
     assert caught.value.reason == reason
     assert caught.value.input_index == 1
     assert isinstance(caught.value, ModelScriptError)
+
+
+def test_the_place_of_a_wrong_step_counts_among_those_given_with_it() -> None:
+    model = ScriptedModel(["a", "b"])
+    with pytest.raises(InvalidModelStep, match="scripted step #1") as caught:
+        model.enqueue({"error": "boom"})
+    assert caught.value.input_index == 0
+    assert model.remaining_steps == 2
+
+
+async def test_a_step_counts_as_it_was_when_it_was_given() -> None:
+    message: Any = assistant_message("before")
+    step = ModelStep(output=[message], usage=Usage(requests=1, input_tokens=1), raw_usage={"deep": {"n": 1}})
+    short = [message]
+    model = ScriptedModel([step, short])
+    message.content[0].text = "after"
+    short.clear()
+    assert step.raw_usage is not None
+    assert step.usage is not None
+    step.usage.input_tokens = step.raw_usage["deep"]["n"] = 2
+    step.response_id = "after"
+    for _ in range(2):
+        response = await whole(model, model_settings=ModelSettings(preserve_raw_usage=True))
+        assert response.output[0].content[0].text == "before"  # type: ignore[union-attr]
+        assert response.response_id == "resp-789"
+        assert response.usage.input_tokens != 2
+        assert response.raw_usage in ({"deep": {"n": 1}}, None)
 
 
 def test_a_single_step_in_place_of_a_list_is_refused() -> None:
@@ -196,7 +236,18 @@ async def test_calls_are_snapshots() -> None:
     assert first.tools == []
     assert (first.previous_response_id, first.conversation_id, first.streamed) == ("p", "c", False)
     assert (last.system_instructions, last.streamed) == ("be nice", True)
-    assert model.calls == [first, last]
+    assert model.calls == (first, last)
+
+
+async def test_the_calls_that_a_model_hands_out_are_copies() -> None:
+    model = ScriptedModel(["a"])
+    await whole(model, [{"role": "user", "content": "one"}], tools=["tool"])
+    for mine in (model.calls[0], model.first_call, model.last_call):
+        assert mine is not None
+        mine.input[0]["content"] = "two"  # type: ignore[index, call-overload]
+        mine.tools.clear()
+    assert model.calls[0].input == [{"role": "user", "content": "one"}]
+    assert model.calls[0].tools == ["tool"]
 
 
 async def test_usage_comes_from_the_step_or_the_default_and_is_a_copy() -> None:
@@ -224,10 +275,8 @@ async def test_raw_usage_is_given_only_when_the_settings_ask_for_it() -> None:
 
 
 async def test_the_generated_stream_is_what_a_provider_sends() -> None:
-    model = ScriptedModel(
-        [[reasoning("let me see"), assistant_message("Hello you"), function_call("f", {"a": 1}, call_id="c")]]
-    )
-    seen = await events(model)
+    items = [reasoning("let me see"), assistant_message("Hello you"), function_call("f", {"a": 1}, call_id="c")]
+    seen = await events(ScriptedModel([items], in_pieces=True))
     assert kinds(seen) == [
         "created",
         "in_progress",
@@ -258,6 +307,50 @@ async def test_the_generated_stream_is_what_a_provider_sends() -> None:
     assert seen[-1].response.output == [event.item for event in seen if event.type.endswith("item.done")]
     assert seen[17].item.arguments == ""
     assert seen[17].item.call_id == "c"
+
+
+async def test_texts_and_arguments_are_one_delta_each_unless_asked_for_in_pieces() -> None:
+    arguments = {"text": "longer than a piece of arguments"}
+    items = [reasoning("let me see"), assistant_message("Hello you"), function_call("f", arguments, call_id="c")]
+    seen = await events(ScriptedModel([items]))
+    assert [event.delta for event in seen if event.type.endswith(".delta")] == [
+        *("let me see", "Hello you", '{"text":"longer than a piece of arguments"}'),
+    ]
+    assert [event.type for event in await events(ScriptedModel([[assistant_message("")]]))][4] == (
+        "response.output_text.done"
+    )
+
+
+async def test_logprobs_and_annotations_of_a_text_are_streamed_with_it() -> None:
+    logprobs = [{"token": "hi", "bytes": [104, 105], "logprob": -0.5, "top_logprobs": []}]
+    annotations = [{"type": "file_path", "file_id": "f", "index": place} for place in range(2)]
+    part = {"type": "output_text", "text": "hi there", "annotations": annotations, "logprobs": logprobs}
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [part]}
+    seen = await events(ScriptedModel([[message]], in_pieces=True))
+    assert kinds(seen)[3:-3] == [
+        *("content_part.added", "output_text.delta", "output_text.delta"),
+        *("output_text.annotation.added", "output_text.annotation.added", "output_text.done"),
+    ]
+    assert (seen[3].part.annotations, seen[3].part.logprobs) == ([], [])
+    assert [len(event.logprobs) for event in (seen[4], seen[5], seen[8])] == [1, 0, 1]
+    assert [event.annotation_index for event in seen[6:8]] == [0, 1]
+    assert [unstructure(event)["annotation"] for event in seen[6:8]] == annotations
+
+
+async def test_what_is_announced_is_still_empty_and_belongs_to_its_item() -> None:
+    thought: dict[str, Any] = {
+        "type": "reasoning",
+        "id": "r",
+        "summary": [],
+        "encrypted_content": "x",
+        "status": "completed",
+    }
+    nameless = {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "c"}
+    empty_id = function_call("f", {}, call_id="c", item_id="")
+    seen = await events(ScriptedModel([[thought, nameless, empty_id]]))
+    added = [event.item for event in seen if event.type.endswith("item.added")]
+    assert (added[0].encrypted_content, added[0].status) == (None, "in_progress")
+    assert [event.item_id for event in seen if "arguments" in event.type] == ["c", "c", "", ""]
 
 
 async def test_items_of_unknown_type_are_streamed_as_they_are() -> None:
@@ -293,12 +386,17 @@ async def test_exact_events_are_streamed_as_given_and_answer_whole_calls_too() -
         assert await events(model) == given
     response = await whole(model)
     assert response.output == given[-1].response.output
-    assert (response.usage.input_tokens, response.response_id) == (2, "resp-1")
+    assert (response.usage.input_tokens, response.response_id) == (2, "resp-789")
     assert await events(model) == given
 
 
 async def test_reasoning_texts_and_custom_calls_stream_their_own_events() -> None:
-    thought = {"type": "reasoning", "id": "r", "summary": [], "content": [{"type": "reasoning_text", "text": "a b"}]}
+    thought: dict[str, Any] = {
+        "type": "reasoning",
+        "id": "r",
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": "a b"}],
+    }
     call = {"type": "custom_tool_call", "id": "t", "call_id": "c", "name": "shell", "input": "ls -l"}
     seen = await events(ScriptedModel([[thought, call]]))
     deltas: dict[str, str] = {}
@@ -439,8 +537,26 @@ async def test_retry_advice_belongs_to_the_very_error_raised() -> None:
     assert model.get_retry_advice(ModelRetryAdviceRequest(error=error, attempt=1, stream=False)) is None
     with pytest.raises(ValueError, match="once"):
         await whole(model)
-    assert model.get_retry_advice(ModelRetryAdviceRequest(error=error, attempt=1, stream=False)) is advice
+    for _ in range(2):  # a copy each time
+        given = model.get_retry_advice(ModelRetryAdviceRequest(error=error, attempt=1, stream=False))
+        assert given is not None
+        assert given.retry_after == 2
+        given.retry_after = 3
     assert model.get_retry_advice(ModelRetryAdviceRequest(error=ValueError("once"), attempt=1, stream=False)) is None
+
+
+async def test_an_error_that_comes_again_without_advice_has_none() -> None:
+    error = ValueError("twice")
+
+    def fail(call: ModelCall) -> Any:
+        raise error
+
+    model = ScriptedModel([ModelStep.raise_error(error, retry_advice=ModelRetryAdvice(suggested=True)), fail])
+    for expected in (True, False):
+        with pytest.raises(ValueError, match="twice"):
+            await whole(model)
+        advice = model.get_retry_advice(ModelRetryAdviceRequest(error=error, attempt=1, stream=False))
+        assert (advice is not None) is expected
 
 
 # Closing
