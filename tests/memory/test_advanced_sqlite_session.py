@@ -60,7 +60,7 @@ async def test_turns_begin_with_a_message_of_the_user() -> None:
     assert by_turn[0] == [{"type": "system", "tool_name": None}, {"type": "unknown", "tool_name": None}]
     assert [one["type"] for one in by_turn[1]][:4] == ["user", "function_call", "function_call", "web_search_call"]
     assert by_turn[1][1]["tool_name"] == "get_weather"
-    assert await session.get_tool_usage() == [("get_weather", 2, 1), ("web_search", 1, 1)]
+    assert await session.get_tool_usage() == [("get_weather", 2, 1), ("web_search_call", 1, 1)]
 
 
 async def test_turns_are_found_by_what_the_user_said() -> None:
@@ -200,3 +200,41 @@ async def test_without_tables_nothing_is_created(tmp_path: Path) -> None:
     session = AdvancedSQLiteSession(session_id="a", db_path=tmp_path / "x.db", create_tables=False)
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await session.get_items()
+
+
+async def test_tools_are_counted_by_their_whole_names() -> None:
+    """SE-9."""
+    session = AdvancedSQLiteSession(session_id="names")
+    calls: list[Any] = [
+        {"type": "function_call", "name": "look_up", "namespace": "crm", "call_id": "1", "arguments": "{}"},
+        {"type": "function_call", "name": "look_up", "namespace": "billing", "call_id": "2", "arguments": "{}"},
+        {"type": "function_call", "name": "weather", "namespace": "weather", "call_id": "3", "arguments": "{}"},
+        {"type": "mcp_call", "name": "read", "server_label": "files", "id": "4", "arguments": "{}"},
+        {"type": "shell_call", "call_id": "5", "action": {"commands": ["ls"]}},
+        {"type": "tool_search_call", "id": "6", "arguments": {}},
+        {"type": "function_call_output", "call_id": "1", "output": "x"},
+    ]
+    await session.add_items([{"role": "user", "content": "hi"}, *calls])
+    found = {name: count for name, count, _ in await session.get_tool_usage()}
+    assert found == {
+        "crm.look_up": 1,
+        "billing.look_up": 1,
+        "weather": 1,
+        "files.read": 1,
+        "shell_call": 1,
+        "tool_search": 1,
+    }
+    session.close()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\t"])
+async def test_a_branch_has_a_name(name: str) -> None:
+    session = AdvancedSQLiteSession(session_id="names")
+    await session.add_items([{"role": "user", "content": "one"}, {"role": "user", "content": "two"}])
+    before = await session.list_branches()
+    with pytest.raises(ValueError, match="expected a name"):
+        await session.create_branch_from_turn(2, name)
+    with pytest.raises(ValueError, match="expected a name"):
+        await session.create_branch_from_content("two", name)
+    assert await session.list_branches() == before
+    session.close()

@@ -219,9 +219,11 @@ class AdvancedSQLiteSession(SQLiteSession):
             branch_name: None makes one up.
 
         Raises:
-            ValueError: the current branch has no such turn, or there is a branch of that name.
+            ValueError: the current branch has no such turn, the name is blank, or there is a branch of that name.
         """
         old = self._branch
+        if branch_name is not None and not branch_name.strip():
+            raise ValueError(f"branch_name is {branch_name!r}, expected a name; leave it out to have one made up")
         name = branch_name or f"branch_from_turn_{turn_number}_{uuid.uuid4().hex[:8]}"
         where = self._where(None)
 
@@ -500,10 +502,15 @@ def _kind(item: TResponseInputItem) -> tuple[str, str | None]:
         return role, None
     if not isinstance(kind, str):
         return "unknown", None
-    name = item.get("name")
     if not kind.endswith("_call"):
         return kind, None
-    return kind, name if isinstance(name, str) else kind.removesuffix("_call")
+    if kind == "tool_search_call":
+        return kind, "tool_search"
+    name, group = item.get("name"), item.get("server_label" if kind == "mcp_call" else "namespace")
+    if not isinstance(name, str):
+        return kind, kind
+    # A tool that was found by searching has its own name as namespace, and belongs to no group.
+    return kind, f"{group}.{name}" if isinstance(group, str) and group != name else name
 
 
 def _text(item: TResponseInputItem) -> str:
