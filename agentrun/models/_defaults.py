@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
 
 from agentrun._exceptions import UserError
 from agentrun._settings import ModelSettings, Reasoning
 
 __all__ = [
     "Account",
+    "ClientOptions",
     "account",
+    "client_options",
     "default_api",
     "default_client",
     "default_key",
@@ -189,6 +192,40 @@ class Account(NamedTuple):
     api_key: str
     organization: str | None
     project: str | None
+    client: Any | None = None
+    """The client of the openai library that some of it came from."""
+
+
+class ClientOptions(NamedTuple):
+    """What a client of the openai library adds to requests."""
+
+    headers: dict[str, str]
+    query: dict[str, Any]
+    http_client: Any | None
+    """The client of the httpx family that its maker gave it."""
+
+
+_OWN_HEADERS = frozenset(
+    {"accept", "authorization", "content-type", "openai-organization", "openai-project", "user-agent"}
+)
+
+
+def client_options(client: Any | None) -> ClientOptions:
+    """Return what `client` was made to add to requests; nothing for None, and for clients that are made otherwise."""
+    found, query = getattr(client, "default_headers", None), getattr(client, "default_query", None)
+    headers: dict[str, str] = {}
+    if isinstance(found, Mapping):
+        for name, value in cast("Mapping[str, object]", found).items():
+            lower = name.lower()
+            if isinstance(value, str) and lower not in _OWN_HEADERS and not lower.startswith("x-stainless"):
+                headers[lower] = value
+    # The library keeps what it was given as http_client under this name only, and makes a wrapper where it got none
+    http_client = getattr(client, "_client", None)
+    kinds = {cls.__name__ for cls in type(http_client).__mro__}
+    if "AsyncClient" not in kinds or "AsyncHttpxClientWrapper" in kinds:
+        http_client = None
+    given = dict(cast("Mapping[str, Any]", query)) if isinstance(query, Mapping) else {}
+    return ClientOptions(headers, given, http_client)
 
 
 def account(
@@ -205,7 +242,7 @@ def account(
     Raises:
         UserError: there is no key anywhere.
     """
-    if client is None and api_key is None and base_url is None:
+    if client is None and api_key is None and base_url is None and organization is None and project is None:
         client = _client
     found_url, found_key = getattr(client, "base_url", None), getattr(client, "api_key", None)
     if client is not None and found_url is None and found_key is None:
@@ -229,4 +266,5 @@ def account(
         key,
         organization or getattr(client, "organization", None) or os.environ.get("OPENAI_ORG_ID"),
         project or getattr(client, "project", None) or os.environ.get("OPENAI_PROJECT_ID"),
+        client,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._http.endpoint import CONNECT_SECONDS, Endpoint
 from agentrun.models._advice import retry_advice
-from agentrun.models._defaults import account
+from agentrun.models._defaults import account, client_options
 from agentrun.models._json import quoted
 from agentrun.models._limits import Limits
 from agentrun.models.interface import Model
@@ -52,7 +52,8 @@ class OpenAIModel(Model):
 
         Args:
             model: the provider's name of the model.
-            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from, and
+                what it adds to headers and query of requests. The `http_client` it was made with is used as well.
             base_url: where the API is, such as `https://api.openai.com/v1`; else OPENAI_BASE_URL, else OpenAI.
             api_key: the key; else that of `set_default_openai_key`, else OPENAI_API_KEY. "" sends none.
             http_client: any async client of the httpx family, which its owner closes; else connections of our own.
@@ -67,14 +68,16 @@ class OpenAIModel(Model):
         if not model or not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"model must be the name of a model, got {model!r}")
         found = account(openai_client, base_url, api_key, organization, project)
-        headers = {"openai-organization": found.organization, "openai-project": found.project}
+        of_client = client_options(found.client)
+        headers = {"openai-organization": found.organization, "openai-project": found.project, **of_client.headers}
         self.model = model
+        self._query = of_client.query
         self._limits = limits if limits is not None else Limits()
         self._endpoint = Endpoint(
             found.base_url,
             found.api_key,
             self._limits,
-            http_client,
+            http_client if http_client is not None else of_client.http_client,
             connect_timeout,
             {name: value for name, value in headers.items() if isinstance(value, str)},
         )
@@ -95,9 +98,10 @@ class OpenAIModel(Model):
         return retry_advice(request)
 
     async def _post(self, path: str, body: bytes, settings: ModelSettings, *, accept: str) -> Exchange:
-        return await self._endpoint.post(
-            path, body, accept=accept, query=settings.extra_query, headers=settings.extra_headers
-        )
+        query = settings.extra_query
+        if self._query:
+            query = {**self._query, **(query or {})}
+        return await self._endpoint.post(path, body, accept=accept, query=query, headers=settings.extra_headers)
 
 
 async def check_is_stream(exchange: Exchange, limits: Limits) -> None:

@@ -63,7 +63,8 @@ class OpenAIChatCompletionsModel(OpenAIModel):
 
         Args:
             model: the provider's name of the model.
-            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from, and
+                what it adds to headers and query of requests. The `http_client` it was made with is used as well.
             should_replay_reasoning_content: decides which reasoning of earlier replies goes back to the model; None
                 for that of DeepSeek models, and for what the model itself thought in a turn that still goes on.
             strict_feature_validation: whether what this API has no form for is refused. Otherwise a conversation or a

@@ -62,7 +62,8 @@ class OpenAIProvider(ModelProvider):
             api_key: the key; else that of `set_default_openai_key`, else OPENAI_API_KEY. "" sends none.
             base_url: where the API is; else OPENAI_BASE_URL, else OpenAI.
             websocket_base_url: where the API is over WebSocket; not available yet.
-            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, in the place of these.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, in the place of these;
+                see `OpenAIResponsesModel`.
             organization: sent as `OpenAI-Organization`.
             project: sent as `OpenAI-Project`.
             use_responses: True for the Responses API, False for Chat Completions, None for `set_default_openai_api`.
@@ -77,8 +78,12 @@ class OpenAIProvider(ModelProvider):
         Raises:
             UserError: the arguments contradict each other, or ask for what is not available yet.
         """
-        if openai_client is not None and (api_key is not None or base_url is not None):
-            raise UserError("openai_client brings its own api_key and base_url; give either the client or these two")
+        beside = (api_key, base_url, websocket_base_url, organization, project)
+        if openai_client is not None and any(value is not None for value in beside):
+            raise UserError(
+                "openai_client brings its own api_key, base_url, websocket_base_url, organization and project; give "
+                "either the client or these"
+            )
         if websocket_base_url is not None or use_responses_websocket or responses_websocket_options is not None:
             raise UserError(
                 "the Responses API over WebSocket is not available yet; leave websocket_base_url, "
@@ -108,9 +113,10 @@ class OpenAIProvider(ModelProvider):
         responses = self._use_responses if self._use_responses is not None else default_api() == "responses"
         # Defaults of the process and the environment may change between two calls, so they are part of the key
         found = account(self._openai_client, self._base_url, self._api_key, self._organization, self._project)
-        key = (name, responses, model_name is None, found)
+        key = (name, responses, model_name is None, found[:4], id(found.client))
         if key not in self._models:
             options: dict[str, Any] = {
+                "openai_client": found.client,
                 "base_url": found.base_url,
                 "api_key": found.api_key,
                 "organization": found.organization,
@@ -287,13 +293,13 @@ class MultiProvider(ModelProvider):
             return found.get_model(name)
         if prefix == "openai":
             return self.openai_provider.get_model(name if self._openai_prefix_mode == "alias" else model_name)
-        if self._unknown_prefix_mode == "model_id":
-            return self.openai_provider.get_model(model_name)
         if prefix in _LATER:
             raise UserError(
                 f"the prefix {prefix + '/'!r} of model {model_name!r} stands for {_LATER[prefix]}, which is not "
                 "available yet; call the provider with OpenAIChatCompletionsModel(name, base_url=..., api_key=...)"
             )
+        if self._unknown_prefix_mode == "model_id":
+            return self.openai_provider.get_model(model_name)
         known = sorted({"openai", *(self.provider_map.get_mapping() if self.provider_map is not None else ())})
         raise UserError(
             f"the prefix {prefix + '/'!r} of model {model_name!r} stands for no provider; known are "
@@ -302,11 +308,18 @@ class MultiProvider(ModelProvider):
         )
 
     async def aclose(self) -> None:
-        """Close what the providers hold for the running event loop, each of the map's and OpenAI's.
+        """Close what the providers hold for the running event loop, OpenAI's and each of the map's, once.
 
         Raises:
-            Exception: whatever a provider of the map raises.
+            Exception: the first that one of them raised, after all were asked.
         """
-        providers = list(self.provider_map.get_mapping().values()) if self.provider_map is not None else []
-        for provider in [*providers, self.openai_provider]:
-            await provider.aclose()
+        mapped = self.provider_map.get_mapping().values() if self.provider_map is not None else ()
+        providers = {id(provider): provider for provider in (self.openai_provider, *mapped) if provider is not self}
+        errors: list[Exception] = []
+        for provider in providers.values():
+            try:
+                await provider.aclose()
+            except Exception as exc:  # noqa: BLE001 - one that cannot be closed must not keep the others open
+                errors.append(exc)
+        if errors:
+            raise errors[0]

@@ -53,7 +53,8 @@ class OpenAIResponsesModel(OpenAIModel):
 
         Args:
             model: the provider's name of the model.
-            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from.
+            openai_client: an `openai.AsyncOpenAI`, or any object with `api_key` and `base_url`, to take these from, and
+                what it adds to headers and query of requests. The `http_client` it was made with is used as well.
             model_is_explicit: False when nobody chose the model: a request with a prompt template then names none, so
                 that the template's own is used.
             base_url: where the API is, such as `https://api.openai.com/v1`; else OPENAI_BASE_URL, else OpenAI.

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 from agentrun._exceptions import UserError
+from agentrun._settings import ModelSettings
 from agentrun.models import _defaults
 from agentrun.models._limits import Limits
 from agentrun.models.chat import OpenAIChatCompletionsModel
-from agentrun.models.interface import ModelProvider
+from agentrun.models.interface import ModelProvider, ModelTracing
 from agentrun.models.providers import (
     MultiProvider,
     MultiProviderMap,
@@ -234,3 +236,67 @@ def test_a_model_that_nobody_chose_is_left_to_the_prompt_template() -> None:
 def test_a_key_is_no_client() -> None:
     with pytest.raises(UserError, match=r"got 'sk-1'; for a key alone call set_default_openai_key"):
         set_default_openai_client("sk-1")
+
+
+async def test_every_provider_is_closed_once_also_after_one_that_fails() -> None:
+    class Broken(Named):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise RuntimeError("cannot close")
+
+    broken, other, known = Broken(), Named(), MultiProviderMap()
+    provider = MultiProvider(provider_map=known, openai_api_key="k")
+    known.set_mapping({"a": broken, "b": other, "c": other, "self": provider})
+    with pytest.raises(RuntimeError, match="cannot close"):
+        await provider.aclose()
+    assert (broken.closed, other.closed) == (1, 1)
+
+
+def test_a_prefix_of_a_later_model_is_never_sent_as_a_name() -> None:
+    with pytest.raises(UserError, match="not available yet"):
+        MultiProvider(openai_api_key="k", unknown_prefix_mode="model_id").get_model("litellm/x")
+
+
+class LibraryClient:
+    """Made like a client of the openai library."""
+
+    def __init__(self, http_client: Any = None) -> None:
+        self.api_key = "k"
+        self.base_url = "http://host.example/v1/"
+        self.default_headers = {"Accept": "*/*", "User-Agent": "x", "X-Stainless-OS": "x", "HTTP-Referer": "me", "N": 1}
+        self.default_query = {"api-version": "1", "q": "client"}
+        self._client = http_client
+
+
+@pytest.mark.parametrize("argument", ["organization", "project", "base_url", "api_key"])
+def test_a_client_brings_all_that_is_its_own(argument: str) -> None:
+    with pytest.raises(UserError, match="brings its own"):
+        OpenAIProvider(openai_client=LibraryClient(), **{argument: "x"})
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_requests_have_what_a_client_of_the_openai_library_adds(library: Any) -> None:
+    asked: list[Any] = []
+
+    def answer(request: Any) -> Any:
+        asked.append(request)
+        return library.Response(200, json={"id": "r", "object": "response", "status": "completed", "output": []})
+
+    async with library.AsyncClient(transport=library.MockTransport(answer)) as http_client:
+        client = LibraryClient(http_client)
+        provider = OpenAIProvider(openai_client=client)
+        settings = ModelSettings(extra_query={"q": "settings"})
+        for model in (provider.get_model("m"), OpenAIResponsesModel("m", client)):
+            await model.get_response(None, "hi", settings, [], None, [], ModelTracing.DISABLED)
+    assert [dict(request.url.params) for request in asked] == [{"api-version": "1", "q": "settings"}] * 2
+    for request in asked:
+        assert (request.headers["http-referer"], request.headers["user-agent"]) == ("me", "agentrun")
+        assert not {"n", "x-stainless-os"} & set(request.headers)
+
+
+def test_the_connections_that_the_openai_library_makes_for_itself_are_not_used() -> None:
+    class AsyncHttpxClientWrapper(httpx2.AsyncClient):
+        pass
+
+    model = OpenAIResponsesModel("m", LibraryClient(AsyncHttpxClientWrapper()))
+    assert model._endpoint.client is None
