@@ -22,7 +22,7 @@ from agentrun._items import ItemHelpers, ToolApprovalItem, copy_json
 from agentrun._run.holding import hold
 from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._settings import SessionSettings
-from agentrun.memory.session import lock_key
+from agentrun.memory.session import lock_key, takes_wrapper
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -226,33 +226,12 @@ def _storable(item: TResponseInputItem) -> TResponseInputItem:
     return ItemHelpers.input_to_new_input_list([item])[0]
 
 
-_METHODS = ("get_items", "add_items", "pop_item", "clear_session")
-
-_takes_wrapper: dict[type[Any], bool] = {}
-
-
 def _with_wrapper(run: Run, session: Session, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a session's method, given the run's context where every method of the session takes a `wrapper`.
-
-    Some would not do: what is written for one user has to be read, taken back and deleted for the same one.
-    """
-    cls = type(session)
-    takes = _takes_wrapper.get(cls)
-    if takes is None:
-        takes = all(_takes(found) for name in _METHODS if (found := getattr(cls, name, None)) is not None)
-        _takes_wrapper[cls] = takes
-    if not takes:
+    """Return a session's method, given the run's context where the session takes it."""
+    if not takes_wrapper(session):
         return method
 
     def call(*args: Any, **kwargs: Any) -> Awaitable[Any]:
         return method(*args, wrapper=run.state.context, **kwargs)
 
     return call
-
-
-def _takes(method: Callable[..., Any]) -> bool:
-    try:
-        parameter = inspect.signature(method).parameters.get("wrapper")
-    except (TypeError, ValueError):  # a callable without a signature
-        return False
-    return parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)

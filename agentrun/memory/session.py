@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+import inspect
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -110,3 +111,31 @@ def lock_key(session: Session) -> Hashable:
     """
     own: Hashable = getattr(session, "lock_key", None)
     return own if own is not None else (type(session), session.session_id)
+
+
+_METHODS = ("get_items", "add_items", "pop_item", "clear_session")
+
+_takers: dict[type[Any], bool] = {}
+
+
+def takes_wrapper(session: object) -> bool:
+    """Return whether a session wants the run's context: whether all of its methods have a parameter `wrapper`.
+
+    Some would not do: what is written for one user has to be read, taken back and deleted for the same one. A session
+    that is wrapped round another one says so itself, with an attribute `takes_wrapper`.
+    """
+    own: object = getattr(session, "takes_wrapper", None)
+    if isinstance(own, bool):
+        return own
+    cls = type(session)
+    if cls not in _takers:
+        _takers[cls] = all(_takes(found) for name in _METHODS if (found := getattr(cls, name, None)) is not None)
+    return _takers[cls]
+
+
+def _takes(method: Callable[..., Any]) -> bool:
+    try:
+        parameter = inspect.signature(method).parameters.get("wrapper")
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
+    return parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)

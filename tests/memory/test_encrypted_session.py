@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from agentrun import Agent, Runner
 from agentrun.extensions.memory import EncryptedSession
 from agentrun.memory import InMemorySession, SessionSettings
+from agentrun.testing import ScriptedModel
 
 
 def item(text: str) -> dict[str, Any]:
@@ -111,3 +113,34 @@ def test_wrong_arguments_are_refused() -> None:
         EncryptedSession("a", store, "a secret", ttl=0)
     with pytest.raises(ValueError, match="max_scan_items must be"):
         EncryptedSession("a", store, "a secret", max_scan_items=0)
+
+
+async def test_the_context_of_a_run_reaches_the_session_underneath() -> None:
+    """SE-1."""
+    seen: list[Any] = []
+
+    class Tenant(InMemorySession):
+        async def get_items(self, limit: int | None = None, *, wrapper: Any = None) -> Any:
+            seen.append(("get", wrapper))
+            return await super().get_items(limit)
+
+        async def add_items(self, items: Any, *, wrapper: Any = None) -> None:
+            seen.append(("add", wrapper))
+            await super().add_items(items)
+
+        async def pop_item(self, *, wrapper: Any = None) -> Any:
+            seen.append(("pop", wrapper))
+            return await super().pop_item()
+
+        async def clear_session(self, *, wrapper: Any = None) -> None:
+            seen.append(("clear", wrapper))
+            await super().clear_session()
+
+    session = EncryptedSession("one", cast("Any", Tenant("one")), "a secret")
+    agent: Agent[Any] = Agent("a", model=ScriptedModel(["hello"]))
+    result = await Runner.run(agent, "hi", session=session, context="tenant 7")
+    assert [(what, wrapper.context) for what, wrapper in seen] == [("get", "tenant 7")] + [("add", "tenant 7")] * 2
+    seen.clear()
+    assert await session.pop_item(wrapper=result.context_wrapper) is not None
+    await session.clear_session(wrapper=result.context_wrapper)
+    assert [what for what, _ in seen] == ["get", "pop", "clear"]

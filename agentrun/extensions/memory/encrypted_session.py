@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from agentrun.extensions.memory._extras import needs
 from agentrun.memory._stored import check_session_id, decode_item, encode_items, log, newest, wanted
-from agentrun.memory.session import SessionABC, lock_key
+from agentrun.memory.session import SessionABC, lock_key, takes_wrapper
 
 if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
@@ -82,11 +82,24 @@ class EncryptedSession(SessionABC):
         """What runs queue on: the session underneath."""
         return lock_key(self.underlying_session)
 
-    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+    @property
+    def takes_wrapper(self) -> bool:
+        """Whether the session underneath wants the run's context, `wrapper`; it is passed on."""
+        return takes_wrapper(self.underlying_session)
+
+    @property
+    def _under(self) -> Any:
+        return self.underlying_session
+
+    def _with(self, wrapper: Any) -> dict[str, Any]:
+        return {"wrapper": wrapper} if self.takes_wrapper else {}
+
+    async def get_items(self, limit: int | None = None, *, wrapper: Any = None) -> list[TResponseInputItem]:
         """Return the newest `limit` items that can be read, oldest first.
 
         Args:
             limit: None is what `session_settings` says, or all; negative is all.
+            wrapper: the run's context, for the session underneath; so it is for the other methods.
 
         Raises:
             Exception: whatever the underlying session raises.
@@ -102,14 +115,14 @@ class EncryptedSession(SessionABC):
         # What the underlying session takes for all of them; None is what its settings say, where it has some.
         everything = None if settings is None or settings.limit is None else -1
         while True:
-            stored = await self.underlying_session.get_items(everything if look is None else look)
+            stored = await self._under.get_items(everything if look is None else look, **self._with(wrapper))
             items = await self._readable(stored)
             if look is None or look == most or count is None or len(items) >= count or len(stored) < look:
                 return newest(items, count)
             wider = look * 4  # some of those could not be read
             look = wider if most is None else min(wider, most)
 
-    async def add_items(self, items: list[TResponseInputItem]) -> None:
+    async def add_items(self, items: list[TResponseInputItem], *, wrapper: Any = None) -> None:
         """Append `items`, encrypted, in order.
 
         Raises:
@@ -119,9 +132,10 @@ class EncryptedSession(SessionABC):
         On cancel they are stored as the underlying session promises: whole or not at all.
         """
         texts = encode_items(items)
-        await self.underlying_session.add_items(await _beside(self._encrypted, texts, sum(map(len, texts))))
+        encrypted = await _beside(self._encrypted, texts, sum(map(len, texts)))
+        await self._under.add_items(encrypted, **self._with(wrapper))
 
-    async def pop_item(self) -> TResponseInputItem | None:
+    async def pop_item(self, *, wrapper: Any = None) -> TResponseInputItem | None:
         """Take the newest item out and return it; None when there is none.
 
         Expired items above it are deleted. An item that another key wrote stays, and the answer is None.
@@ -133,12 +147,12 @@ class EncryptedSession(SessionABC):
         while self.max_scan_items is None or scanned < self.max_scan_items:
             scanned += 1
             # Looked at before it is taken, so that a wrong key cannot empty a conversation.
-            for stored in await self.underlying_session.get_items(1):
+            for stored in await self._under.get_items(1, **self._with(wrapper)):
                 if self._written_here(stored):
                     break
                 log.warning("the newest item of session %r was not encrypted with this key", self.session_id)
                 return None
-            taken = await self.underlying_session.pop_item()
+            taken = await self._under.pop_item(**self._with(wrapper))
             if taken is None:
                 return None
             item = self._item(taken)
@@ -146,13 +160,13 @@ class EncryptedSession(SessionABC):
                 return item
         return None
 
-    async def clear_session(self) -> None:
+    async def clear_session(self, *, wrapper: Any = None) -> None:
         """Delete every item of the underlying session.
 
         Raises:
             Exception: whatever it raises.
         """
-        await self.underlying_session.clear_session()
+        await self._under.clear_session(**self._with(wrapper))
 
     def _encrypted(self, texts: list[str]) -> list[TResponseInputItem]:
         return [{"__enc__": 1, "v": 1, "payload": self._cipher.encrypt(text.encode()).decode()} for text in texts]
