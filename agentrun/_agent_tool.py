@@ -25,18 +25,16 @@ from agentrun._agent_tool_values import AgentToolInvocation, AgentToolPause
 from agentrun._config import RunConfig
 from agentrun._context import NestedRunContext, RunContextWrapper, ToolContext
 from agentrun._enabled import first_error
-from agentrun._exceptions import AgentsException, UserError
+from agentrun._exceptions import UserError
 from agentrun._function_tool import FunctionTool, ToolEnabled, ToolNeedsApproval
 from agentrun._handoff import function_name
 from agentrun._hooks import RunHooks
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolCallOutputItem
 from agentrun._settings import MaybeAwaitable
 from agentrun._tool_failure import (
-    IMPLICIT_FAILURE,
     AgentToolDepthError,
     ToolArgumentsError,
     ToolErrorFunction,
-    default_tool_error_function,
     with_failure_function,
 )
 from agentrun._tool_output import ToolOrigin, ToolOriginType
@@ -93,7 +91,7 @@ class StructuredToolInputBuilderOptions(TypedDict, total=False):
     params: Any
     """The arguments as plain JSON data."""
     summary: str | None
-    """The arguments' names, types and descriptions in words, one a line."""
+    """The arguments' names, types and descriptions in words, one a line; None if none has a description."""
     json_schema: dict[str, Any] | None
     """The schema of the arguments, with `include_input_schema`."""
 
@@ -104,7 +102,7 @@ StructuredToolInputBuilder: TypeAlias = (
 """Makes the input of a nested run from the call's arguments; sync or async."""
 
 
-class AgentToolStreamOverflowError(AgentsException):
+class AgentToolStreamOverflowError(UserError):
     """An `on_stream` handler fell too far behind; the nested run was cancelled."""
 
     def __init__(self, tool_name: str, limit: int) -> None:
@@ -116,7 +114,7 @@ class AgentToolStreamOverflowError(AgentsException):
 
 def _pending_limit(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"on_stream_max_pending_events must be a whole number of at least 1 or None, got {value!r}")
+        raise UserError(f"on_stream_max_pending_events must be a whole number of at least 1 or None, got {value!r}")
 
 
 def _turn_limit(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -175,20 +173,17 @@ def agent_tool(agent: Agent[Any], options: AgentToolOptions) -> FunctionTool:
     name = options.tool_name or function_name(agent.name)
     arguments = _Arguments.of(name, options)
     body = _AgentToolBody(agent, name, arguments, options)
-    # The documented default is a function by name; for the run it is the one that nobody chose.
-    chosen = options.failure_error_function
-    on_failure = IMPLICIT_FAILURE if chosen is default_tool_error_function else chosen
     return FunctionTool(
         name,
         options.tool_description or "",
         arguments.compiled.schema,
-        with_failure_function(body.invoke, on_failure),
+        with_failure_function(body.invoke, options.failure_error_function),
         is_enabled=options.is_enabled,
         needs_approval=options.needs_approval,
         tool_origin=ToolOrigin(ToolOriginType.AGENT_AS_TOOL, agent_name=agent.name, agent_tool_name=name),
         nests_run=True,
         nested_agent=agent,
-        on_failure=on_failure,
+        on_failure=options.failure_error_function,
     )
 
 
@@ -220,7 +215,7 @@ class _AgentToolBody:
             _depth.reset(token)
 
     async def _answer(self, context: ToolContext[Any], arguments: str) -> Any:
-        params = self.arguments.read(arguments, context.tool_call_id)
+        params = self.arguments.read(arguments, context)
         nested_input: Any = context.nested
         if nested_input is None:
             nested_input = await self.arguments.as_input(params)
@@ -379,17 +374,17 @@ class _Arguments:
                     f"agent tool {name!r} got parameters={options.parameters!r}, expected a type with named fields; "
                     "use a dataclass, an attrs class, a TypedDict or a pydantic model"
                 )
-        structured = options.parameters is not None or options.include_input_schema
+        declared = options.parameters is not None
         return cls(
             tool_name=name,
             compiled=compiled,
-            structured=structured or options.input_builder is not None,
-            summary=_summary(compiled.schema) if structured else None,
-            json_schema=compiled.schema if options.include_input_schema else None,
+            structured=declared or options.input_builder is not None,
+            summary=_summary(compiled.schema) if declared else None,
+            json_schema=compiled.schema if declared and options.include_input_schema else None,
             input_builder=options.input_builder,
         )
 
-    def read(self, arguments: str, call_id: str) -> dict[str, Any]:
+    def read(self, arguments: str, context: ToolContext[Any]) -> dict[str, Any]:
         """Return the checked arguments of one call as plain JSON data, in declared order and with defaults filled in.
 
         Raises:
@@ -401,7 +396,7 @@ class _Arguments:
             given = parse_json(arguments, object_only=True)
             self.compiled.structure(given, root="argument")
         except StructureError as exc:
-            raise ToolArgumentsError(self.tool_name, exc.faults, call_id) from exc
+            raise ToolArgumentsError(context.tool_name, exc.faults, context.tool_call_id) from exc
         properties: Mapping[str, Any] = self.compiled.schema.get("properties", {})
         # In the order of the declaration, whatever order the model chose: what the nested run reads is always alike.
         declared = {
@@ -424,6 +419,8 @@ class _Arguments:
             "summary": self.summary,
             "json_schema": self.json_schema,
         }
+        if self.input_builder is None and self.summary is None and self.json_schema is None:
+            return params["input"] if params.keys() == {"input"} else json.dumps(params, ensure_ascii=False)
         if self.input_builder is None:
             return default_tool_input_builder(options)
         made: Any = self.input_builder(options)
@@ -459,14 +456,16 @@ def _fenced(value: Any) -> str:
 
 
 def _summary(schema: Mapping[str, Any]) -> str | None:
-    """Return the fields of an object schema in words, one a line; None for an object without fields."""
+    """Return the fields of an object schema in words, one a line; None if none of them has a description."""
     definitions: Mapping[str, Any] = schema.get("$defs", {})
+    if not any(field.get("description") for field in schema.get("properties", {}).values()):
+        return None
     lines = [schema["description"]] if schema.get("description") else []
     for key, field in schema.get("properties", {}).items():
         default = f", {json.dumps(field['default'], ensure_ascii=False)} when not said" if "default" in field else ""
         meaning = f": {field['description']}" if field.get("description") else ""
         lines.append(f"- {key} ({_kind(field, definitions)}{default}){meaning}")
-    return "\n".join(lines) or None
+    return "\n".join(lines)
 
 
 def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import logging
 from typing import Annotated, Any, Literal
 
@@ -267,9 +268,20 @@ async def test_structured_arguments_reach_the_nested_agent_as_data_and_its_tools
     agent = caller(nested.as_tool("expert", None, parameters=Order), steps=[call(arguments={"text": "hi"}), "done"])
     assert tool_output(await Runner.run(agent, "x")) == "hallo"
     (item,) = nested.model.calls[0].input  # type: ignore[union-attr]
-    assert '"text": "hi"' in item["content"]
-    assert '- language (string, "de" when not said)' in item["content"]
+    assert json.loads(item["content"]) == {"text": "hi", "language": "de"}
     assert seen == [{"text": "hi", "language": "de"}]
+
+
+@dataclasses.dataclass
+class Question:
+    input: str
+
+
+@pytest.mark.parametrize("options", [{"include_input_schema": True}, {"parameters": Question}])
+async def test_a_text_alone_reaches_the_nested_agent_as_it_is(options: dict[str, Any]) -> None:
+    nested = expert("nothing")
+    await Runner.run(caller(nested.as_tool("expert", None, **options)), "x")
+    assert nested.model.calls[0].input == [{"content": "what is new?", "role": "user"}]  # type: ignore[union-attr]
 
 
 class Tone(enum.Enum):
@@ -332,7 +344,7 @@ async def test_an_input_builder_makes_the_nested_input() -> None:
     await Runner.run(caller(tool, steps=[call(arguments={"text": "hi"}), "done"]), "x")
     assert nested.model.calls[0].input == [{"role": "user", "content": "translate hi"}]  # type: ignore[union-attr]
     assert seen[0]["params"] == {"text": "hi", "language": "de"}
-    assert "- text (string)" in seen[0]["summary"]
+    assert seen[0]["summary"] is None
     assert seen[0]["json_schema"]["title"] == "Order"
 
 
@@ -391,11 +403,23 @@ async def test_a_handler_that_falls_too_far_behind_cancels_the_nested_run_and_fa
 
     nested = Agent("expert", model=ScriptedModel(["a long text " * 50]))
     tool = nested.as_tool("expert", None, on_stream=watch, on_stream_max_pending_events=2, failure_error_function=None)
-    with pytest.raises(Exception, match="agent tool 'expert': its on_stream handler is 2 events behind"):
+    with pytest.raises(UserError, match="agent tool 'expert': its on_stream handler is 2 events behind"):
         await Runner.run(caller(tool), "x")
     told = nested.as_tool("expert", None, on_stream=watch, on_stream_max_pending_events=2)
     nested.model = ScriptedModel(["a long text " * 50])
     assert "error" in tool_output(await Runner.run(caller(told), "x"))
+
+
+async def test_the_formatter_of_the_run_words_no_failures_of_agent_tools() -> None:
+    def extract(result: Any) -> Any:
+        raise ValueError("secret")
+
+    def reword(args: Any) -> str:
+        raise AssertionError("asked")
+
+    tool = expert("nothing").as_tool("expert", None, custom_output_extractor=extract)
+    result = await Runner.run(caller(tool), "x", run_config=RunConfig(tool_error_formatter=reword))
+    assert tool_output(result) == "An error occurred while running the tool. Please try again."
 
 
 async def test_the_events_before_a_failure_are_told_before_it() -> None:

@@ -111,7 +111,7 @@ def test_parameters_give_the_schema() -> None:
         ({"run_config": {"modle": "x"}}, TypeError, r"run_config got the unknown key\(s\) \['modle'\]"),
         (
             {"on_stream_max_pending_events": 0},
-            ValueError,
+            UserError,
             "on_stream_max_pending_events must be a whole number of at least 1",
         ),
     ],
