@@ -82,7 +82,7 @@ def test_a_client_of_the_openai_package_brings_key_and_url() -> None:
     set_default_openai_client(Client())
     assert sent_to(OpenAIProvider().get_model("m")) == ("http://client/v1", "from-client")
     assert sent_to(OpenAIResponsesModel("m")) == ("http://client/v1", "from-client")
-    with pytest.raises(UserError, match="give either the client or these two"):
+    with pytest.raises(UserError, match="give either the client or these"):
         OpenAIProvider(openai_client=Client(), api_key="k")
     with pytest.raises(UserError, match="give an HTTP client as http_client"):
         OpenAIResponsesModel("m", object())
