@@ -278,6 +278,21 @@ class RunState(Generic[TContext]):
             ]
             state = state.origin
 
+    def note_stored(self, session_id: str | None, items: Iterable[RunItem]) -> None:
+        """Note that a session has the input and `items`, here and in the paused states this one was resumed from.
+
+        Those have the outputs that were made since, see `settle`, and are not to have them stored again.
+        """
+        stored = set(map(id, items))
+        state: RunState[Any] | None = self
+        while state is not None and (state is self or state.pending is not None):
+            state.session_id, state.input_stored, state.unstored = session_id, True, None
+            for item in state.new_items[state.stored_items :]:
+                if id(item) not in stored:
+                    break
+                state.stored_items += 1
+            state = state.origin
+
     def release_agents(self) -> None:
         """Let go of the agents; the state cannot be run any more."""
         if not isinstance(cast("object", self.current_agent), weakref.ProxyType):

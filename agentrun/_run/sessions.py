@@ -163,14 +163,13 @@ async def store(run: Run) -> None:
     session, state = run.spec.session, run.state
     if session is None:
         return
-    made = len(state.new_items)
     missing = state.new_items[state.stored_items :]
     items = [item.to_input_item() for item in missing if not isinstance(item, ToolApprovalItem)]
     if not state.input_stored:
         items = [*(state.unstored if state.unstored is not None else state.input_items()), *items]
 
     def note() -> None:
-        state.session_id, state.input_stored, state.unstored, state.stored_items = _id_of(session), True, None, made
+        state.note_stored(_id_of(session), missing)
 
     await _write(run, session, items, note)
 

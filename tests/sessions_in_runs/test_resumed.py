@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import anyio
 import pytest
 
 from agentrun import Agent, HandoffInputData, Runner, RunState, UserError, function_tool, handoff, run_data
 from agentrun.memory import InMemorySession
-from agentrun.testing import ScriptedModel, function_call
+from agentrun.testing import ModelStep, ScriptedModel, function_call
 
 
 def short(item: Any) -> str:
@@ -214,3 +215,26 @@ async def test_a_state_says_how_much_its_session_has_and_no_more_than_there_is(r
     state = await again(agent, await RunState.from_json(agent, data))
     await run(agent, state, session=session)
     assert await session.kept() == ["user:hi", "call:c1", "out:c1", "assistant:done"]
+
+
+async def test_a_state_that_is_run_again_after_a_cancel_stores_no_output_twice(run: Any) -> None:
+    """I19: the first run from it was cut off after the approved calls; the session has their outputs."""
+    session = Notebook()
+
+    agent = agent_of([work("c1"), work("c2")], ModelStep.hang())
+    state = await again(agent, (await run(agent, session=session)).to_state())
+    with anyio.move_on_after(1):
+        await run(agent, state, session=session)
+    assert await session.kept() == ["user:hi", "call:c1", "call:c2", "out:c1", "out:c2"]
+    for going_on in (await RunState.from_string(agent, state.to_string()), state):
+        agent.model = ScriptedModel(["done"])
+        await run(agent, going_on, session=session)
+    assert await session.kept() == [
+        "user:hi",
+        "call:c1",
+        "call:c2",
+        "out:c1",
+        "out:c2",
+        "assistant:done",
+        "assistant:done",
+    ]
