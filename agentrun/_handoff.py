@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 
 from agentrun._agent_base import AgentBase
 from agentrun._context import RunContextWrapper, TContext
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import Dataclass, Value
 from agentrun._enabled import Enabled, each_enabled
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._fields import check_takes, function, required_text
@@ -51,7 +51,7 @@ def function_name(name: str) -> str:
 
 
 @attrs.define(eq=False, repr=False)
-class HandoffInputData(Dataclass):
+class HandoffInputData(Value):
     """The conversation at a handoff, as an input filter gets it and returns it.
 
     Source: handoffs, "Input filters".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import re
 import reprlib
 import weakref
 from collections.abc import AsyncGenerator
@@ -154,7 +155,7 @@ class RunResultBase(abc.ABC):
     def _summary(self, *facts: str) -> str:
         output = self.final_output
         shown = (
-            "\n    ".join((f"({type(output).__name__}):", *str(output).strip().splitlines()))
+            "\n    ".join((f"({type(output).__name__}):", *_escaped(str(output)).strip().splitlines()))
             if output is not None
             else "None"
         )
@@ -171,6 +172,14 @@ class RunResultBase(abc.ABC):
                 f"- {len(self.tool_output_guardrail_results)} tool output guardrail result(s)",
             )
         )
+
+
+_CONTROLS = re.compile(r"[^\n\t -~\xa0-\U0010ffff]")
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with its control characters spelled out: a printed result must not steer a terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _without_moved(state: RunState[Any], seen: list[RunItem], items: list[RunItem]) -> list[RunItem]:

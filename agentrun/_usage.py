@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, cast
 
 import attrs
@@ -54,6 +55,15 @@ class RequestUsage(Value):
     """True for a request that was cut off. `output_tokens` is then the number of deltas that arrived, a lower bound."""
 
 
+def _own(entry: RequestUsage) -> RequestUsage:
+    """Return a copy that shares nothing with `entry`."""
+    return attrs.evolve(
+        entry,
+        input_tokens_details=copy(entry.input_tokens_details),
+        output_tokens_details=copy(entry.output_tokens_details),
+    )
+
+
 @attrs.define(on_setattr=attrs.setters.NO_OP, eq=False, repr=False)
 class Usage(Value):
     """The tokens of a run: sums over every reply that arrived whole, nested agents included.
@@ -91,21 +101,26 @@ class Usage(Value):
         )
         self.output_tokens_details = OutputTokensDetails(reasoning_tokens=reasoning)
         if other.request_usage_entries:
-            self.request_usage_entries.extend(other.request_usage_entries)
+            self.request_usage_entries.extend(map(_own, other.request_usage_entries))
         elif other.requests == 1 and (other.input_tokens or other.output_tokens or other.total_tokens):
             self.request_usage_entries.append(
                 RequestUsage(
                     input_tokens=other.input_tokens,
                     output_tokens=other.output_tokens,
                     total_tokens=other.total_tokens,
-                    input_tokens_details=other.input_tokens_details,
-                    output_tokens_details=other.output_tokens_details,
+                    input_tokens_details=copy(theirs),
+                    output_tokens_details=copy(other.output_tokens_details),
                 )
             )
 
     def copy(self) -> Usage:
-        """Return a usage of its own with the same sums and entries."""
-        return attrs.evolve(self, request_usage_entries=list(self.request_usage_entries))
+        """Return a usage with the same sums and entries, and nothing in common with this one."""
+        return attrs.evolve(
+            self,
+            input_tokens_details=copy(self.input_tokens_details),
+            output_tokens_details=copy(self.output_tokens_details),
+            request_usage_entries=[*map(_own, self.request_usage_entries)],
+        )
 
     @classmethod
     def from_wire(cls, usage: ResponseUsage | None) -> Usage:

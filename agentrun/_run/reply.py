@@ -162,7 +162,14 @@ def take_apart(
         if kind in _LOCAL_CALLS and not _declares(agent, kind):
             raise ModelBehaviorError(f"the model made a {kind}, but agent {agent.name!r} has no tool for it")
         cls = _ITEM_CLASSES.get(kind)
-        if cls is None and kind.endswith("_call"):
+        if kind in ("tool_search_call", "tool_search_output"):
+            if getattr(raw, "execution", None) == "client" and kind == "tool_search_call":
+                raise ModelBehaviorError(
+                    f"the model asked agent {agent.name!r} for a tool search on this side, which no tool of ours does; "
+                    "let the provider search"
+                )
+            plan.hosted_tools.append("tool_search")
+        elif cls is None and kind.endswith("_call"):
             cls = ToolCallItem
             plan.hosted_tools.append(kind)
         make: type[Any] = cls or UnknownItem

@@ -243,7 +243,7 @@ class ModelStep(Dataclass):
             then: raised after them.
         """
         return cls(
-            stream_events=events,
+            stream_events=events if callable(events) else tuple(events),
             output=output,
             usage=usage,
             response_id=response_id,

@@ -150,6 +150,16 @@ async def test_results_and_error_details_describe_themselves(run: Any) -> None:
 
 
 @covers("RS-11")
+async def test_a_printed_result_steers_no_terminal(run: Any) -> None:
+    result = await run(
+        Agent(name="a\x1b[2J", model=ScriptedModel(["one\ttab\ntwo\x1b[2J\x07\x85\x9b31m\r\x7f\x0b end é 😀"]))
+    )
+    text = str(result.result)
+    assert "\n    one\ttab\n    two\\x1b[2J\\x07\\x85\\x9b31m\\r\\x7f\\x0b end é 😀\n" in text
+    assert not set(text) & set("\x1b\x07\x85\x9b\r\x7f\x0b")
+
+
+@covers("RS-11")
 async def test_a_streamed_result_shows_how_far_the_run_is() -> None:
     b = Agent(name="b", model=ScriptedModel(["from b"]))
     agent = Agent(name="a", model=ScriptedModel([[call("transfer_to_b", "h")]]), handoffs=[b])

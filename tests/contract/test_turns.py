@@ -267,6 +267,21 @@ async def test_what_a_session_and_the_input_both_have_is_sent_once(run: Any) -> 
     ]
 
 
+SEARCH: list[Any] = [
+    {"type": "tool_search_call", "id": "t", "call_id": "s", "arguments": {}, "execution": "server"},
+    {"type": "tool_search_output", "id": "o", "call_id": "s", "execution": "server", "tools": []},
+]
+
+
+@covers("S-6")
+async def test_a_reply_that_only_searched_for_tools_is_no_answer(run: Any) -> None:
+    result = await run(Agent(name="a", model=ScriptedModel([SEARCH, "done"])))
+    assert result.final_output == "done"
+    assert result.items == ["tool_search_call_item", "tool_search_output_item", "message_output_item"]
+    with pytest.raises(ModelBehaviorError, match="tool search on this side"):
+        await run(Agent(name="a", model=ScriptedModel([[{**SEARCH[0], "execution": "client"}], "done"])))
+
+
 @covers("S-4", "S-5")
 async def test_text_beside_a_call_is_an_item_and_not_the_answer(run: Any) -> None:
     model = ScriptedModel([[assistant_message("let me look"), call()], "done"])

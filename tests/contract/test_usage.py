@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentrun import Agent, ModelRetryAdvice, RunHooks, Usage, function_tool
+from agentrun import Agent, ModelRetryAdvice, RequestUsage, RunHooks, Usage, function_tool
 from agentrun._responses import InputTokensDetails, OutputTokensDetails
 from agentrun.testing import ModelStep, ScriptedModel, function_call
 
@@ -113,3 +113,19 @@ async def test_usage_is_per_run(run: Any) -> None:
     first, second = await run(agent), await run(agent)
     assert first.context_wrapper.usage.total_tokens == 2
     assert second.context_wrapper.usage.total_tokens == 4
+
+
+@covers("US-1")
+def test_a_sum_shares_nothing_with_what_was_added_to_it() -> None:
+    for source in (tokens(10, 5), Usage(requests=2, request_usage_entries=[RequestUsage(1, 2, 3)])):
+        total = Usage()
+        total.add(source)
+        expected = total.copy()
+        source.input_tokens_details.cached_tokens = source.output_tokens_details.reasoning_tokens = 99
+        for entry in source.request_usage_entries:
+            entry.input_tokens = entry.input_tokens_details.cached_tokens = 99
+        assert total == expected
+        total.input_tokens_details.cached_tokens = 7
+        total.request_usage_entries[0].output_tokens_details.reasoning_tokens = 7
+        assert expected.input_tokens_details.cached_tokens != 7
+        assert expected.request_usage_entries[0].output_tokens_details.reasoning_tokens != 7

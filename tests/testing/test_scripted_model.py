@@ -142,6 +142,8 @@ def test_the_place_of_a_wrong_step_counts_among_those_given_with_it() -> None:
 
 async def test_a_step_counts_as_it_was_when_it_was_given() -> None:
     message: Any = assistant_message("before")
+    listed: list[Any] = []
+    assert ModelStep.stream(listed).stream_events == ()
     step = ModelStep(output=[message], usage=Usage(requests=1, input_tokens=1), raw_usage={"deep": {"n": 1}})
     short = [message]
     model = ScriptedModel([step, short])
