@@ -158,7 +158,9 @@ def _guardrails(kind: str) -> Check:
 def _timeout(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{_named(instance)}: the timeout must be a number of seconds or None, got {value!r}")
+    if not math.isfinite(value) or value <= 0:
         raise ValueError(f"{_named(instance)}: the timeout must be a positive number of seconds or None, got {value!r}")
 
 
@@ -462,7 +464,7 @@ def tool_namespace(*, name: str, description: str | None, tools: Sequence[Functi
         tools: function tools; they are not changed.
 
     Raises:
-        UserError: name or description is empty, or one of `tools` is no function tool.
+        UserError: name or description is empty, or one of `tools` is no function tool or has the namespace's name.
 
     Source: tools, "Tool search".
     """
@@ -475,6 +477,11 @@ def tool_namespace(*, name: str, description: str | None, tools: Sequence[Functi
     for tool in tools:
         if not isinstance(tool, FunctionTool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"tool namespace {name!r} takes function tools only, got {tool!r}")
+        if tool.name == name.strip():
+            raise UserError(
+                f"tool namespace {name!r} has a tool of its own name, which is how providers write a tool without a "
+                "namespace; give one of them another name"
+            )
     return [attrs.evolve(tool, namespace=name.strip(), namespace_description=description.strip()) for tool in tools]
 
 
@@ -505,13 +512,13 @@ def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> T
     from agentrun._json import StructureError
     from agentrun._threads import run_in_thread
 
-    structure_arguments, takes_context, name = schema.structure_arguments, schema.takes_context, schema.name
+    structure_arguments, takes_context = schema.structure_arguments, schema.takes_context
 
     def structure(context: ToolContext[Any], arguments: str) -> tuple[list[Any], dict[str, Any]]:
         try:
             positional, keywords = structure_arguments(arguments)
         except StructureError as exc:
-            raise ToolArgumentsError(name, exc.faults, context.tool_call_id) from exc
+            raise ToolArgumentsError(context.tool_name, exc.faults, context.tool_call_id) from exc
         if takes_context:
             positional.insert(0, context)
         return positional, keywords

@@ -16,6 +16,7 @@ import attrs
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._dataclass import Value
 from agentrun._exceptions import ModelBehaviorError, UserError
+from agentrun._logging import dont_log_tool_data
 
 if TYPE_CHECKING:
     from agentrun._context import ToolContext
@@ -126,13 +127,22 @@ async def tool_error_message(formatter: ToolErrorFormatter | None, args: ToolErr
         message: object = formatter(args)
         if inspect.isawaitable(message):
             message = cast("object", await message)
-    except Exception:  # boundary of the user's formatter: a wording that fails must not fail the run
-        log.exception("the tool_error_formatter failed for tool %r; the default message is used", args.tool_name)
+    except Exception as exc:  # boundary of the user's formatter: a wording that fails must not fail the run
+        log.error(
+            "the tool_error_formatter failed for tool %r with %s; the default message is used",
+            args.tool_name,
+            type(exc).__name__,
+            exc_info=None if dont_log_tool_data() else exc,  # the traceback may quote what the tool raised
+        )
         return args.default_message
     if isinstance(message, str):
         return message
     if message is not None:
-        log.error("the tool_error_formatter must return a str or None, got %r; the default message is used", message)
+        # Never the value, which may hold data or fail to show itself
+        log.error(
+            "the tool_error_formatter must return a str or None, got an object of type %s; the default message is used",
+            type(message).__name__,
+        )
     return args.default_message
 
 

@@ -11,6 +11,7 @@ import functools
 import inspect
 import re
 import sys
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -99,6 +100,7 @@ class ArgumentsModel:
     """
 
     _compiled: CompiledType = attrs.field(repr=False, alias="compiled")
+    _defaults: Mapping[str, Callable[[], Any]] = attrs.field(factory=dict[str, Any], repr=False, alias="defaults")
 
     @property
     def __name__(self) -> str:
@@ -110,8 +112,12 @@ class ArgumentsModel:
         return self.model_validate(data)
 
     def model_validate(self, data: Mapping[str, Any]) -> Arguments:
-        """Return parsed JSON as typed values."""
-        return Arguments(self._compiled.structure(dict(data), root="argument"))
+        """Return parsed JSON as typed values; parameters that are not there get their defaults."""
+        found = Arguments(self._compiled.structure(dict(data), root="argument"))
+        for name, default in self._defaults.items():
+            if name not in found:
+                found[name] = default()
+        return found
 
     def keeps(self, data: Mapping[str, Any]) -> bool:
         """Return whether these arguments are their own typed values, and no code of the tool runs to find out."""
@@ -220,11 +226,11 @@ class FuncSchema(Dataclass):
         return positional, keywords
 
     def _spread(self, name: str, values: Mapping[str, Any], keywords: dict[str, Any]) -> None:
-        # A positional-only name may come again as a keyword: `def f(a, /, **rest)` may be called as f(1, a=2).
+        # Some names may come again as a keyword: `def f(a, /, *more, **rest)` may be called as f(1, 2, a=3, more=4).
         taken = {
             parameter.name
             for parameter in self.signature.parameters.values()
-            if parameter.kind is not _Kind.POSITIONAL_ONLY
+            if parameter.kind not in (_Kind.POSITIONAL_ONLY, _Kind.VAR_POSITIONAL)
         }
         if clashes := sorted(values.keys() & (taken - {name})):
             raise StructureError([f"argument `{name}.{key}`: names a parameter of its own" for key in clashes])
@@ -272,7 +278,7 @@ def function_schema(
         context_types = (RunContextWrapper,)
     name = name_override or _name_of(func)
     signature = _signature_of(func, name)
-    texts = parse_docstring(_docstring_of(func), docstring_style) if use_docstring_info else Docstring()
+    texts = _texts_of(func, docstring_style) if use_docstring_info else Docstring()
     resolver = _Resolver(func, context_types)
 
     hints = {
@@ -286,19 +292,23 @@ def function_schema(
         for parameter in shown
     ]
     compiled = _compile(name, fields, resolver, strict=strict_json_schema)
+    parameters = tuple(
+        _Parameter(parameter.name, parameter.kind, _declared_default(parameter, hints[parameter.name]))
+        for parameter in shown
+    )
     return FuncSchema(
         name=name,
         description=description_override if description_override is not None else texts.description,
         params_json_schema=compiled.schema,
-        params_pydantic_model=ArgumentsModel(compiled),
+        params_pydantic_model=ArgumentsModel(
+            compiled,
+            {parameter.name: default for parameter in parameters if (default := _default_maker(parameter)) is not None},
+        ),
         signature=signature,
         takes_context=takes_context,
         strict_json_schema=strict_json_schema,
         return_annotation=resolver.try_resolve(signature.return_annotation),
-        parameters=tuple(
-            _Parameter(parameter.name, parameter.kind, _declared_default(parameter, hints[parameter.name]))
-            for parameter in shown
-        ),
+        parameters=parameters,
     )
 
 
@@ -307,7 +317,7 @@ def generate_func_documentation(func: Callable[..., Any], style: DocstringStyle 
 
     Source: tools, "Automatic argument and docstring parsing".
     """
-    texts = parse_docstring(_docstring_of(func), style)
+    texts = _texts_of(func, style)
     return FuncDocumentation(_name_of(func), texts.description, dict(texts.params) or None)
 
 
@@ -324,12 +334,14 @@ def _name_of(func: Any) -> str:
     return name if isinstance(name, str) else type(func).__name__
 
 
-def _docstring_of(func: Any) -> str | None:
+def _texts_of(func: Any, style: DocstringStyle | None) -> Docstring:
     func = _unwrapped(func)
     if hasattr(func, "__name__"):
-        return inspect.getdoc(func)
-    # A class's own text says what this tool is; that of __call__ usually says "call it".
-    return own_docstring(func.__class__) or inspect.getdoc(func.__class__.__call__)
+        return parse_docstring(inspect.getdoc(func), style)
+    # A class's own text says what this tool is, that of __call__ what its parameters are.
+    of_class = parse_docstring(own_docstring(func.__class__), style)
+    of_call = parse_docstring(inspect.getdoc(func.__class__.__call__), style)
+    return Docstring(of_class.description or of_call.description, {**of_class.params, **of_call.params})
 
 
 def _signature_of(func: Any, name: str) -> inspect.Signature:
@@ -440,16 +452,26 @@ def _default_of(default: Any) -> Any:
     return default.get_default(call_default_factory=True) if _is_pydantic_field(default) else default
 
 
+def _default_maker(parameter: _Parameter) -> Callable[[], Any] | None:
+    """Return what makes the value of a parameter that is not given, or None if it has to be."""
+    if parameter.kind is _Kind.VAR_POSITIONAL:
+        return list[Any]
+    if parameter.kind is _Kind.VAR_KEYWORD:
+        return dict[str, Any]
+    return None if parameter.default is MISSING else functools.partial(_default_of, parameter.default)
+
+
 class _Names(dict[str, Any]):
     """The names an annotation may use, found when they are asked for.
 
-    First the function's own closure and module, then local variables of the functions around its definition that are
-    still running (a class defined inside a function is in no closure when only annotations name it), then the context
-    classes, which many import under TYPE_CHECKING only.
+    First the function's own closure and module, then the classes of the object it is called on, then local variables of
+    the functions around its definition that are still running (a class defined inside a function is in no closure when
+    only annotations name it), then the context classes, which many import under TYPE_CHECKING only.
     """
 
-    def __init__(self, func: Any, context_types: Sequence[type]) -> None:
+    def __init__(self, func: Any, owners: Sequence[type], context_types: Sequence[type]) -> None:
         super().__init__()
+        self._owners = [vars(owner) for owner in owners]
         self._globals: Mapping[str, Any] = getattr(func, "__globals__", {})
         closure = getattr(func, "__closure__", None) or ()
         self._free: dict[str, Any] = {}
@@ -462,7 +484,7 @@ class _Names(dict[str, Any]):
         self._qualified: Sequence[str] = getattr(func, "__qualname__", "").split(".")
 
     def __missing__(self, name: str) -> Any:
-        for place in (self._free, self._globals, vars(builtins), *self._frames(), self._contexts):
+        for place in (self._free, self._globals, vars(builtins), *self._owners, *self._frames(), self._contexts):
             if name in place:
                 return place[name]
         raise KeyError(name)
@@ -489,9 +511,11 @@ class _Resolver:
     def __init__(self, func: Any, context_types: Sequence[type]) -> None:
         func = _unwrapped(func)
         if not hasattr(func, "__globals__") and not hasattr(func, "__func__"):
-            func = func.__class__.__call__
+            func = types.MethodType(func.__class__.__call__, func)
+        called_on = getattr(func, "__self__", None)
+        owners = () if called_on is None else (called_on if isinstance(called_on, type) else type(called_on)).__mro__
         func = inspect.unwrap(getattr(func, "__func__", func))
-        self.names: Mapping[str, Any] = _Names(func, context_types)
+        self.names: Mapping[str, Any] = _Names(func, owners, context_types)
 
     def resolve(self, annotation: Any, what: str) -> Any:
         """Return the type an annotation names.

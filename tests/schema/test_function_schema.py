@@ -435,7 +435,8 @@ def test_the_arguments_model_checks_arguments_under_the_documented_names() -> No
     assert model.__name__ == "search_args"
     assert model.model_json_schema() is schema.params_json_schema
     parsed = model(query="x", limit=2)
-    assert (parsed.query, parsed["limit"], parsed.model_dump()) == ("x", 2, {"query": "x", "limit": 2})
+    assert (parsed.query, parsed["limit"], parsed.model_dump()) == ("x", 2, {"query": "x", "limit": 2, "place": None})
+    assert model.model_validate({"query": "x"}).limit == 5
     assert model.model_validate_json('{"query": "x"}') == model.model_validate({"query": "x"})
     args, kwargs = schema.to_call_args(parsed)
     assert search(*args, **kwargs) == "x 2 None"
@@ -445,6 +446,71 @@ def test_the_arguments_model_checks_arguments_under_the_documented_names() -> No
         model(query=1)
     with pytest.raises(StructureError, match="argument `query`: missing"):
         schema.to_call_args({})
+
+
+def test_arguments_that_are_not_given_have_their_defaults_anew_for_each_call() -> None:
+    def collect(
+        *scores: int, items: Annotated[list[int], pydantic.Field(default_factory=list)], **extras: int
+    ) -> None: ...
+
+    model = function_schema(collect, strict_json_schema=False).params_pydantic_model
+    found = model()
+    assert found.model_dump() == {"items": [], "scores": [], "extras": {}}
+    for name, value in found.items():
+        assert model()[name] is not value
+
+
+def test_a_keyword_may_have_the_name_of_the_starred_parameter() -> None:
+    def collect(first: int, *rest: int, **more: int) -> Any:
+        return first, rest, more
+
+    assert call(collect, '{"first": 1, "rest": [2], "more": {"rest": 3}}', strict_json_schema=False) == (
+        1,
+        (2,),
+        {"rest": 3},
+    )
+    fault = ["argument `more.first`: names a parameter of its own"]
+    assert faults(function_schema(collect, strict_json_schema=False), '{"first": 1, "more": {"first": 3}}') == fault
+
+
+class Doubler:
+    """Doubles.
+
+    Args:
+        value: what the class says
+        factor: how often
+    """
+
+    class Amount(TypedDict):
+        count: int
+
+    def __call__(self, value: Amount, factor: int = 2, other: int = 1) -> Any:
+        """Call it.
+
+        Args:
+            value: what to double
+            other: what else
+        """
+        return value["count"] * factor + other
+
+
+class Tripler(Doubler):
+    """Triples."""
+
+
+def test_a_callable_object_is_described_by_its_class_and_its_parameters_by_the_call() -> None:
+    schema = function_schema(Doubler())
+    texts = {key: member.get("description") for key, member in schema.params_json_schema["properties"].items()}
+    assert (schema.description, texts) == (
+        "Doubles.",
+        {"value": "what to double", "factor": "how often", "other": "what else"},
+    )
+    assert function_schema(Tripler()).description == "Triples."
+
+
+@pytest.mark.parametrize("function", [Tripler(), Tripler().__call__])
+def test_annotations_may_name_what_the_class_of_the_method_holds(function: Any) -> None:
+    assert call(function, '{"value": {"count": 3}, "factor": 2, "other": 0}') == 6
 
 
 def test_what_a_docstring_says_can_be_asked_for() -> None:

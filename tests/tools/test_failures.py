@@ -4,6 +4,7 @@ import traceback
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from agentrun._context import RunContextWrapper, ToolContext
@@ -165,6 +166,13 @@ class TestArguments:
         assert len(output) < 1000
 
 
+class TestCopies:
+    async def test_wrong_arguments_are_told_of_the_tool_by_its_present_name(self, call: Any) -> None:
+        tool = attrs.evolve(function_tool(_fail, failure_error_function=None), name="renamed")
+        with pytest.raises(ModelBehaviorError, match="tool 'renamed' was called with arguments it cannot take"):
+            await call(tool, '{"limit": "x"}')
+
+
 class TestFormatter:
     async def test_the_run_words_failures_of_tools_with_the_default_handler(self, call: Any) -> None:
         seen: list[ToolErrorFormatterArgs[Any]] = []
@@ -203,13 +211,25 @@ class TestFormatter:
         self, call: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken(args: ToolErrorFormatterArgs[Any]) -> str:
-            raise ZeroDivisionError
+            raise ZeroDivisionError(f"no words for {args.error}")
 
         assert await call(function_tool(_fail), "{}", broken) == DEFAULT
         assert "the tool_error_formatter failed for tool '_fail'" in caplog.text
+        assert "ZeroDivisionError" in caplog.text
+        assert "no words" not in caplog.text
+
+    async def test_why_a_formatter_failed_is_logged_where_data_may_be(
+        self, call: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(args: ToolErrorFormatterArgs[Any]) -> str:
+            raise ZeroDivisionError("no words")
+
+        monkeypatch.setenv("AGENTRUN_DONT_LOG_TOOL_DATA", "0")
+        await call(function_tool(_fail), "{}", broken)
+        assert "no words" in caplog.text
 
     async def test_a_formatter_that_returns_no_text_is_reported_and_passed_over(
         self, call: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         assert await call(function_tool(_fail), "{}", _seven) == DEFAULT
-        assert "must return a str or None, got 7" in caplog.text
+        assert "must return a str or None, got an object of type int" in caplog.text

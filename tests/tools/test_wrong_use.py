@@ -91,9 +91,15 @@ def test_a_tool_is_no_function_to_make_a_tool_from() -> None:
         function_tool(function_tool(plain))  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, True, "5"])
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf])
 def test_a_timeout_must_be_a_positive_number_of_seconds(timeout: Any) -> None:
     with pytest.raises(ValueError, match=rf"tool 'plain': the timeout must be a positive number .* got {timeout!r}"):
+        function_tool(plain, timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [True, "5"])
+def test_a_timeout_must_be_a_number(timeout: Any) -> None:
+    with pytest.raises(TypeError, match=rf"tool 'plain': the timeout must be a number of seconds .* got {timeout!r}"):
         function_tool(plain, timeout=timeout)
 
 
@@ -173,6 +179,10 @@ def test_a_field_is_checked_when_it_is_set_as_well() -> None:
         (
             {"name": "n", "description": "d", "tools": [WebSearchTool()]},
             r"tool namespace 'n' takes function tools only, got WebSearchTool\(",
+        ),
+        (
+            {"name": "plain ", "description": "d", "tools": [function_tool(plain)]},
+            "tool namespace 'plain ' has a tool of its own name",
         ),
     ],
 )
