@@ -75,6 +75,10 @@ PLACES = {
     "models.interface": "Model ModelProvider ModelTracing",
     "models.multi_provider": "MultiProvider MultiProviderMap",
     "models.openai_chatcompletions": "OpenAIChatCompletionsModel",
+    "models.reasoning_content_replay": """
+        ReasoningContentReplayContext ReasoningContentSource ShouldReplayReasoningContent
+        default_should_replay_reasoning_content
+    """,
     "models.openai_provider": "OpenAIProvider",
     "models.openai_responses": "OpenAIResponsesModel",
     "prompts": "DynamicPromptFunction GenerateDynamicPromptData Prompt",
