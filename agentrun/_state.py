@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import attrs
+from typing_extensions import TypeVar
 
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import AgentsException, RunErrorDetails, UserError
+from agentrun._handoff import TAgent
 from agentrun._history import History, InputList
 from agentrun._items import (
     HandoffOutputItem,
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from agentrun._responses import TResponseInputItem
 
 
+TAgent = TypeVar("TAgent", default=Any)
+
+
 @attrs.define(eq=False, repr=False)
 class PendingTurn:
     """A turn that waits for decisions: the reply whose calls are open, and what is already done of it."""
@@ -48,10 +53,11 @@ class PendingTurn:
 
 
 @attrs.define(eq=False)
-class RunState(Generic[TContext]):
+class RunState(Generic[TContext, TAgent]):
     """A run between two steps, ready to go on: `Runner.run(agent, state)`.
 
-    Usually made by `result.to_state()`. Data only: agents are there by reference, and by name once stored.
+    Usually made by `result.to_state()`. Data only: agents are there by reference, and by name once stored. The type of
+    its agents, the second parameter, may be left out.
 
     Source: human in the loop, `RunState`.
     """
@@ -298,6 +304,16 @@ class RunState(Generic[TContext]):
         if not isinstance(cast("object", self.current_agent), weakref.ProxyType):
             self.current_agent = self.starting_agent = weakref.proxy(self.current_agent)
         self.pending = None
+
+    def set_reasoning_item_id_policy(self, policy: ReasoningItemIdPolicy | None) -> None:
+        """Set whether reasoning items keep their ids; a `RunConfig` that names a policy wins over this.
+
+        Raises:
+            ValueError: an unknown policy.
+        """
+        if policy not in (None, "preserve", "omit"):
+            raise ValueError(f"the policy must be 'preserve', 'omit' or None, got {policy!r}")
+        self.reasoning_item_id_policy = policy
 
     def get_interruptions(self) -> list[ToolApprovalItem]:
         """Return the calls that wait for a decision, in call order."""

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import attrs
 import pydantic
@@ -194,3 +194,8 @@ def test_every_version_has_stored_states() -> None:
     from agentrun._stored import KNOWN_VERSIONS
 
     assert {name.split("-")[0] for name in STORED} == set(KNOWN_VERSIONS)
+
+
+def test_a_state_is_annotated_with_the_types_of_its_context_and_of_its_agent() -> None:
+    assert get_args(RunState[dict[str, int], Agent[Any]]) == (dict[str, int], Agent[Any])
+    assert get_args(RunState[dict[str, int]])[0] == dict[str, int]
