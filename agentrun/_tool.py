@@ -196,6 +196,7 @@ async def enabled_tools(tools: Sequence[Tool], context: RunContextWrapper[Any], 
 
     Source: tools, "Conditional tool enabling".
     """
+    tools = tuple(tools)  # what a condition does to the agent's list is for the next turn
     shown = [True] * len(tools)
     waiting: list[int] = []
     for index, tool in enumerate(tools):

@@ -24,6 +24,7 @@ from agentrun._items import (
     UnknownItem,
 )
 from agentrun._responses import ResponseFunctionToolCall
+from agentrun._tool_output import ToolOrigin, ToolOriginType
 from agentrun._wire_value import Record, WireError, WireValue
 
 if TYPE_CHECKING:
@@ -173,7 +174,10 @@ def take_apart(
             cls = ToolCallItem
             plan.hosted_tools.append(kind)
         make: type[Any] = cls or UnknownItem
-        plan.items.append(make(agent=agent, raw_item=raw))
+        item = make(agent=agent, raw_item=raw)
+        if kind == "mcp_call":
+            item.tool_origin = ToolOrigin(ToolOriginType.MCP, mcp_server_name=getattr(raw, "server_label", None))
+        plan.items.append(item)
     return plan
 
 

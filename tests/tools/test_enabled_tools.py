@@ -58,6 +58,22 @@ async def test_the_order_stays_whatever_kind_of_answer_comes_first() -> None:
     ) == ["a", "b", "web_search", "e", "g"]
 
 
+async def test_a_function_that_changes_the_agents_tools_changes_those_of_the_next_turn() -> None:
+    tools: list[Any] = []
+
+    def reverse(ctx: Any, agent: Any) -> bool:
+        tools.reverse()
+        return True
+
+    async def empty(ctx: Any, agent: Any) -> bool:
+        tools.clear()
+        return True
+
+    tools += [_tool("a", reverse), _tool("b", False), _tool("c", empty)]
+    assert [tool.name for tool in await enabled_tools(tools, CONTEXT, AGENT)] == ["a", "c"]
+    assert tools == []
+
+
 async def test_async_answers_are_waited_for_side_by_side() -> None:
     started = anyio.current_time()
     assert await _names(_tool("a", _slowly_yes), _tool("b", _slowly_no), _tool("c", _slowly_yes)) == ["a", "c"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agentrun import Agent, Runner, ToolOrigin, ToolOriginType, function_tool
 from agentrun._tool import (
     CodeInterpreterTool,
     FileSearchTool,
@@ -15,6 +16,8 @@ from agentrun._tool import (
     WebSearchTool,
     tools_to_wire,
 )
+from agentrun.items import structure_item
+from agentrun.testing import ScriptedModel, function_call
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,19 @@ def test_a_config_that_is_no_dict_is_refused() -> None:
 def test_an_approval_function_must_be_a_function() -> None:
     with pytest.raises(TypeError, match="on_approval_request"):
         HostedMCPTool({}, on_approval_request=True)  # type: ignore[arg-type]
+
+
+async def _look() -> str:
+    return "seen"
+
+
+async def test_a_call_of_a_server_that_the_provider_reaches_says_which_one() -> None:
+    asked = structure_item(
+        {"type": "mcp_call", "id": "m1", "name": "search", "server_label": "docs", "arguments": "{}", "output": "x"}
+    )
+    look = function_tool(_look)
+    model = ScriptedModel([[asked, function_call("_look", {}, call_id="c1")], "done"])
+    result = await Runner.run(Agent("a", model=model, tools=[look]), "hi")
+    hosted, own = [item for item in result.new_items if item.type == "tool_call_item"]
+    assert hosted.tool_origin == ToolOrigin(ToolOriginType.MCP, mcp_server_name="docs")
+    assert own.tool_origin == ToolOrigin(ToolOriginType.FUNCTION)
