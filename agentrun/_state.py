@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import attrs
-from typing_extensions import TypeVar
 
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import AgentsException, RunErrorDetails, UserError
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     )
     from agentrun._items import ModelResponse
     from agentrun._responses import TResponseInputItem
-
-
-TAgent = TypeVar("TAgent", default=Any)
 
 
 @attrs.define(eq=False, repr=False)
