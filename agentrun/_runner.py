@@ -493,7 +493,7 @@ def _make_run(
             auto_previous_response_id=auto_previous_response_id,
         )
     if config.reasoning_item_id_policy is not None:
-        state.reasoning_item_id_policy = config.reasoning_item_id_policy
+        state.set_reasoning_item_id_policy(config.reasoning_item_id_policy)
     _check_server_managed(state, agent, config, session)
     run = Run(
         RunSpec(config, handlers, session, resumed), state, _NULL_SINK, Announcer(cast("RunHooks[Any] | None", hooks))

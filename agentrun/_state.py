@@ -192,8 +192,11 @@ class RunState(Generic[TContext, TAgent]):
         self.original_input = original_input
         self.new_items = new_items
         self.next_items = next_items
-        self.history = History(self.input_items())
-        self.history.extend(self.model_input(item) for item in next_items if not isinstance(item, ToolApprovalItem))
+        self._make_history(self.input_items(), next_items)
+
+    def _make_history(self, base: list[TResponseInputItem], items: list[RunItem]) -> None:
+        self.history = History(base)
+        self.history.extend(self.model_input(item) for item in items if not isinstance(item, ToolApprovalItem))
 
     def note_tools(self, agent: Agent[Any], names: Iterable[str]) -> None:
         """Remember that `agent` used the tools called `names`."""
@@ -309,7 +312,11 @@ class RunState(Generic[TContext, TAgent]):
         """
         if policy not in (None, "preserve", "omit"):
             raise ValueError(f"the policy must be 'preserve', 'omit' or None, got {policy!r}")
+        if policy == self.reasoning_item_id_policy:
+            return
         self.reasoning_item_id_policy = policy
+        if self.new_items:
+            self._make_history(self.history.base(), self.new_items if self.next_items is None else self.next_items)
 
     def get_interruptions(self) -> list[ToolApprovalItem]:
         """Return the calls that wait for a decision, in call order."""

@@ -611,10 +611,13 @@ def reader_of(cls: type[WireValue]) -> Reader:
 def _structured(annotation: str, name: str, value: Any) -> Any:
     """Return what was given for a field, with the dicts in it read as the field's classes."""
     entries = cast("list[object]", value if type(value) is list else [value])
-    read = _value_reader(annotation) if entries and type(entries[0]) is dict else None
+    dicts = sum(type(entry) is dict for entry in entries)
+    read = _value_reader(annotation) if dicts else None
     if read is None:
         return cast("object", value)
     try:
+        if dicts < len(entries):  # some are values already
+            return [read([entry])[0] if type(entry) is dict else entry for entry in entries]
         return read(value)
     except WireError as fault:
         fault.under(name)

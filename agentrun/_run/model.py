@@ -123,7 +123,11 @@ async def make_offer(run: Run, agent: Agent[Any]) -> Offer:
     tools = await agent.get_all_tools(context)
     instructions = await agent.get_system_prompt(context)
     prompt = await agent.get_prompt(context) if agent.prompt is not None else None
-    handoffs = {one.tool_name: one for one in await enabled_handoffs(agent, context)} if agent.handoffs else {}
+    handoffs: dict[str, Handoff[Any, Any]] = {}
+    for one in await enabled_handoffs(agent, context) if agent.handoffs else ():
+        if one.tool_name in handoffs:
+            _note_collision(run, agent, one.tool_name)
+        handoffs[one.tool_name] = one
     functions: dict[str, FunctionTool] = {}
     for tool in tools:
         if isinstance(tool, FunctionTool):

@@ -366,6 +366,17 @@ async def test_of_two_things_of_one_name_one_is_offered_and_a_warning_says_so_on
     assert not agent.model.calls  # type: ignore[union-attr]
 
 
+@covers("RC-13")
+async def test_two_handoffs_of_one_name_collide_too(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    first, last = (Agent(name="other", model=ScriptedModel([who])) for who in ("first", "last"))
+    agent = agent_of([[call("transfer_to_other", "h")]], handoffs=[first, last])
+    with caplog.at_level(logging.WARNING, "agentrun"):
+        assert (await run(agent)).final_output == "last"
+    assert len([record for record in caplog.records if "transfer_to_other" in record.getMessage()]) == 1
+    with pytest.raises(UserError, match="transfer_to_other"):
+        await run(agent.clone(model=ScriptedModel([])), run_config=RunConfig(tool_name_collision_policy="error"))
+
+
 def _reasoning_ids(items: Any) -> list[Any]:
     return [item.get("id") for item in items if item.get("type") == "reasoning"]
 
@@ -385,6 +396,24 @@ async def test_ids_of_reasoning_items_are_kept_or_left_out_of_what_the_run_makes
     expected = ["rs_mine", "scripted-reasoning" if kept else None]
     assert _reasoning_ids(inputs_of(agent)) == expected
     assert _reasoning_ids(result.to_input_list()) == expected
+
+
+@covers("RC-14")
+async def test_a_state_can_be_told_what_becomes_of_the_ids_of_reasoning_items(run: Any) -> None:
+    tool = function_tool(name_override="risky", needs_approval=True)(look.__wrapped__)
+    agent = agent_of([[reasoning("hm"), call("risky", q="x")], "done"], tool)
+    state: RunState[Any, Agent[Any]] = (await run(agent)).to_state()
+    state.approve(state.get_interruptions()[0])
+    state.set_reasoning_item_id_policy("omit")
+    with pytest.raises(ValueError, match="'maybe'"):
+        state.set_reasoning_item_id_policy("maybe")  # type: ignore[arg-type]
+    result = await run(agent, state)
+    assert _reasoning_ids(result.to_input_list()) == _reasoning_ids(inputs_of(agent)) == [None]
+    model = ScriptedModel([[reasoning("hm"), call("risky", q="x")], "done"])
+    state = (await run(agent.clone(model=model))).to_state()
+    state.approve(state.get_interruptions()[0])
+    await run(agent.clone(model=model), state, run_config=RunConfig(reasoning_item_id_policy="omit"))
+    assert _reasoning_ids(model.calls[1].input) == [None]
 
 
 @covers("RC-14")

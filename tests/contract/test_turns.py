@@ -262,7 +262,8 @@ async def test_what_a_session_and_the_input_both_have_is_sent_once(run: Any) -> 
     first = await run(agent, session=session)
     model = ScriptedModel(["done"])
     await run(agent.clone(model=model), first.to_input_list()[1:3], session=session)
-    assert [item.get("type", "message") for item in model.calls[0].input] == [
+    sent: Any = model.calls[0].input
+    assert [item.get("type", "message") for item in sent] == [
         *("message", "function_call", "message", "function_call_output"),
     ]
 

@@ -36,6 +36,15 @@ def test_dicts_given_for_fields_of_known_classes_are_read() -> None:
     assert reply.usage == ResponseUsage(input_tokens=1, input_tokens_details=InputTokensDetails(cached_tokens=1))
 
 
+def test_a_list_may_hold_values_and_dicts_side_by_side() -> None:
+    message = ResponseOutputMessage(id="1", content=[])
+    for given in ([message, CALL], [CALL, message]):
+        reply = Response(output=given)  # type: ignore[list-item]
+        assert {type(item) for item in reply.output} == {ResponseOutputMessage, ResponseFunctionToolCall}
+    with pytest.raises(WireError, match=r"\$\.output"):
+        Response(output=[message, {"type": 3}])  # type: ignore[list-item]
+
+
 def test_a_dict_for_a_field_of_no_known_class_reads_by_attribute() -> None:
     action: Any = {"type": "search", "queries": ["a"]}
     assert ResponseFunctionWebSearch(action=action).action == Record(action)
