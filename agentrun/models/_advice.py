@@ -58,6 +58,8 @@ def _status_advice(error: ModelStatusError) -> ModelRetryAdvice:
         suggested, reason = asked == "true", f"the provider sent x-should-retry: {asked}"
     elif code == "insufficient_quota" or error_type(error.body) == "insufficient_quota":
         suggested, reason = False, "the quota is used up"
+    elif code == "conversation_locked":
+        suggested, reason = True, "another request holds the conversation"
     if suggested and wait is not None and wait > _LONGEST_WAIT:
         suggested, reason = False, f"the provider asks to wait {wait:g} s, longer than a run waits"
     return ModelRetryAdvice(

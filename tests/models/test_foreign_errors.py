@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from agentrun import Agent, ModelRetrySettings, ModelSettings, Runner, retry_policies
-from agentrun._exceptions import ModelTimeoutError, ModelTransportError
-from agentrun._retry import ModelRetryAdvice, normalize_error
+from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError
+from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest, normalize_error
+from agentrun.models._advice import retry_advice
 from agentrun.testing import ScriptedModel
 
 REQUEST = httpx.Request("POST", "https://example.com")
@@ -84,3 +85,11 @@ async def test_a_policy_for_broken_connections_covers_a_model_of_the_callers_own
         assert result.context_wrapper.usage.requests == 2
     else:
         assert (await Runner.run(agent, "hi")).context_wrapper.usage.requests == 2
+
+
+def test_a_conversation_that_another_request_holds_is_worth_another_attempt() -> None:
+    body = b'{"error": {"code": "conversation_locked", "message": "busy"}}'
+    error = ModelStatusError("busy", status=400, headers={}, body=body)
+    advice = retry_advice(ModelRetryAdviceRequest(error, 1, stream=False, conversation_id="conv"))
+    assert advice is not None
+    assert (advice.suggested, advice.replay_safety) == (True, "safe")
