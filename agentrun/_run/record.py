@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from agentrun._items import RunItem, ToolCallOutputItem
+from agentrun._items import ReasoningItem, RunItem, ToolCallOutputItem
 from agentrun._run.tools import items_of
 from agentrun._state import PendingTurn
 
@@ -50,10 +50,24 @@ def record_finished_calls(run: Run) -> bool:
     state.turn_open = False
     if state.pending is None:
         state.raw_responses.append(turn.plan.response)
-        state.record([outcome.call.item for outcome in done])
+        state.record(_with_reasoning(turn.plan.items, {id(outcome.call.item) for outcome in done}))
     _record_outputs(run)
     record_results(run)
     return True
+
+
+def _with_reasoning(items: list[RunItem], kept: set[int]) -> list[RunItem]:
+    """Return the items whose ids are `kept`, each with the reasoning right before it, which models ask for."""
+    found: list[RunItem] = []
+    thoughts: list[RunItem] = []
+    for item in items:
+        if isinstance(item, ReasoningItem):
+            thoughts.append(item)
+            continue
+        if id(item) in kept:
+            found += [*thoughts, item]
+        thoughts = []
+    return found
 
 
 def _record_outputs(run: Run) -> None:

@@ -222,6 +222,38 @@ async def test_every_exception_carries_what_the_run_had(run: Any) -> None:
         assert "RunErrorDetails" in str(data)
 
 
+def thought(name: str) -> Any:
+    return {"type": "reasoning", "id": name, "summary": []}
+
+
+@covers("ER-1", "S-62")
+async def test_a_call_that_ended_beside_one_that_failed_is_kept_with_the_reasoning_right_before_it(run: Any) -> None:
+    ended = anyio.Event()
+
+    class Notes(RunHooks[Any]):
+        async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
+            ended.set()
+
+    @function_tool(failure_error_function=None)
+    async def send() -> None:
+        await ended.wait()
+        raise LookupError("no such address")
+
+    reply = [thought("t1"), call("send", "c1"), thought("t2"), thought("t3"), call("look", "c2"), thought("t4")]
+    agent = Agent[Any](name="a", model=ScriptedModel([reply, "done"]), tools=[send, look])
+    session = InMemorySession()
+    with pytest.raises(UserError, match="Error running tool send: no such address") as caught:
+        await run(agent, session=session, hooks=Notes())
+    assert caught.value.run_data is not None
+    kept = [item.to_input_item() for item in caught.value.run_data.new_items]
+    assert [item.get("id") or item["type"] for item in kept[:2]] == ["t2", "t3"]
+    assert [item["type"] for item in kept[2:]] == ["function_call", "function_call_output"]
+    assert kept[2]["call_id"] == "c2"
+    assert [dict(item).get("type", "message") for item in await session.get_items()] == [
+        *("message", "reasoning", "reasoning", "function_call", "function_call_output"),
+    ]
+
+
 @covers("ER-1", "ER-2", "RS-8")
 async def test_a_failed_run_goes_on_from_its_run_data(run: Any) -> None:
     model = ScriptedModel([[call()], ConnectionError("lost"), "done"])
