@@ -173,19 +173,33 @@ def _run_config(value: RunConfig | dict[str, Any] | None) -> RunConfig | None:
     return RunConfig.coerce(value)
 
 
+_NOT_GIVEN: Any = object()
+"""Stands for an argument that has to be given, though it comes after one that need not be."""
+
+
 @attrs.define(eq=False, repr=False)
 class ToolContext(RunContextWrapper[TContext]):
     """The context of one tool call; shares context object, usage and approvals with its run.
 
+    Raises:
+        TypeError: `tool_name`, `tool_call_id` or `tool_arguments` was not given.
+
     Source: context management, "Tool context".
     """
 
-    tool_name: str = attrs.field(kw_only=True)
-    tool_call_id: str = attrs.field(kw_only=True)
-    tool_arguments: str = attrs.field(kw_only=True)
+    tool_name: str = _NOT_GIVEN
+    tool_call_id: str = _NOT_GIVEN
+    tool_arguments: str = _NOT_GIVEN
     """The arguments as the model wrote them, JSON text."""
-    tool_call: ResponseFunctionToolCall | None = attrs.field(default=None, kw_only=True)
+    tool_call: ResponseFunctionToolCall | None = None
     """The whole call item, or None for a context that was built by hand."""
+    # Once more, since the four above come before them in a call by place.
+    turn_input: list[TResponseInputItem] = attrs.field(factory=list[Any], kw_only=True)
+    """The input items the current turn started from."""
+    approvals: Approvals = attrs.field(factory=Approvals, kw_only=True, repr=False)
+    """The decisions taken on tool calls so far."""
+    tool_input: Any | None = attrs.field(default=None, kw_only=True)
+    """The structured arguments of the agent tool this run works for, if its tool declares `parameters`."""
     tool_namespace: str | None = attrs.field(default=None, kw_only=True)
     agent: AgentBase[TContext] | None = attrs.field(default=None, kw_only=True)
     """The agent that called the tool."""
@@ -201,6 +215,8 @@ class ToolContext(RunContextWrapper[TContext]):
     """Where calls of a nested run are decided while the outermost run goes on, for agents used as tools."""
 
     def __attrs_post_init__(self) -> None:
+        if self.tool_arguments is _NOT_GIVEN or self.tool_call_id is _NOT_GIVEN or self.tool_name is _NOT_GIVEN:
+            raise TypeError("ToolContext needs tool_name, tool_call_id and tool_arguments")
         if self.tool_namespace is None and self.tool_call is not None:
             self.tool_namespace = self.tool_call.namespace
 
@@ -259,13 +275,13 @@ class ToolContext(RunContextWrapper[TContext]):
         return cls(
             context.context,
             context.usage,
-            context.turn_input,
-            context.approvals,
-            context.tool_input,
-            tool_name=name,
-            tool_call_id=tool_call_id,
-            tool_arguments=arguments,
-            tool_call=tool_call,
+            name,
+            tool_call_id,
+            arguments,
+            tool_call,
+            turn_input=context.turn_input,
+            approvals=context.approvals,
+            tool_input=context.tool_input,
             tool_namespace=tool_namespace,
             agent=agent,
             run_config=run_config,

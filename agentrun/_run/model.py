@@ -52,6 +52,9 @@ IDLE_SLACK = 1 / 16
 
 _TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
 """Events that end a reply; only the first of them makes it whole."""
+_ITEM_DONE = "response.output_item.done"
+_NOTED = _TERMINAL | {_ITEM_DONE}
+"""The events that are more to the run than to be passed on."""
 
 _NO_CONTENT = frozenset({"response.created", "response.in_progress", "response.queued"})
 """Events that say nothing yet: after these alone a request may be sent again."""
@@ -332,6 +335,7 @@ class Attempt:
         now = anyio.current_time()
         self._ends_at = now + _seconds(self._total)
         final: ModelResponse | None = None
+        done: list[Any] = []
         broken: Any = None
         ended = False
         limit: ModelLimitName = "first_event"
@@ -346,9 +350,12 @@ class Attempt:
                     self._note_shown(event.type)
                     if not sink.send_raw_nowait(event):
                         await self._send_slowly(event, scope)
-                    if event.type in _TERMINAL:
+                    if event.type in _NOTED:
+                        if event.type == _ITEM_DONE:
+                            done.append(event)
+                            continue
                         if event.type == "response.completed":
-                            final = self._reply_of(event)
+                            final = self._reply_of(event, done)
                         else:
                             broken = event  # the model knows best what is wrong, and raises it next
                         scope.deadline = anyio.current_time() + DRAIN_SECONDS
@@ -394,8 +401,10 @@ class Attempt:
         self._ends_at += now - before
         scope.deadline = min(self._ends_at, now + _seconds(self._idle))
 
-    def _reply_of(self, event: Any) -> ModelResponse:
+    def _reply_of(self, event: Any, done: list[Any]) -> ModelResponse:
         """Return the reply that a terminal event holds.
+
+        Some providers leave its output empty; it is then what the events of finished items, `done`, have told.
 
         Raises:
             ModelBehaviorError: it holds none.
@@ -405,7 +414,7 @@ class Attempt:
         if self._request.settings.preserve_raw_usage:
             raw_usage = getattr(response, "_raw_usage", None) or unstructure(response.usage)
         return ModelResponse(
-            output=whole_items(response.output),
+            output=whole_items(response.output or [one.item for one in sorted(done, key=_place)]),
             usage=Usage.from_wire(response.usage),
             response_id=response.id if response.id not in ("", PLACEHOLDER_ID) else None,
             request_id=getattr(response, "_request_id", None),
@@ -416,6 +425,10 @@ class Attempt:
         """Keep one partial entry for a request that was cut off; the sums stay exact."""
         entries = self._run.state.context.usage.request_usage_entries
         entries.append(RequestUsage(0, self._deltas, self._deltas, partial=True))
+
+
+def _place(event: Any) -> int:
+    return cast("int", event.output_index)
 
 
 def _seconds(limit: float | None) -> float:

@@ -16,6 +16,8 @@ from agentrun import (
     Agent,
     GuardrailFunctionOutput,
     MaxTurnsExceeded,
+    ModelSettings,
+    ModelTracing,
     RunConfig,
     RunHooks,
     Runner,
@@ -361,3 +363,39 @@ async def test_plain_and_streamed_runs_come_to_the_same(run: Any) -> None:
     assert [item.get("type", "message") for item in b.model.calls[0].input] == [  # type: ignore[union-attr]
         *("message", "reasoning", "function_call", "function_call_output", "function_call", "function_call_output")
     ]
+
+
+@covers("S-12")
+async def test_items_that_the_last_event_leaves_out_are_taken_from_the_events_before_it() -> None:
+    items = [call(call_id="c1"), call(call_id="c2")]
+    given: list[Any] = []
+    async for event in _stream(ScriptedModel([items])):
+        given.append(event)
+    done = [event for event in given if event.type == "response.output_item.done"]
+    given[-1].response.output = []
+    others = [event for event in given if event not in done]
+    # In the order of their places, whatever order they come in.
+    model = ScriptedModel([ModelStep.stream([*others[:-1], *reversed(done), others[-1]]), "done"])
+    async with Runner.run_streamed(Agent(name="a", model=model, tools=[look]), "hi") as result:
+        async for _ in result.stream_events():
+            pass
+    assert result.final_output == "done"
+    assert [item.call_id for item in result.raw_responses[0].output] == ["c1", "c2"]  # type: ignore[union-attr]
+    assert [item.type for item in result.new_items[:4]] == [
+        *("tool_call_item", "tool_call_item", "tool_call_output_item", "tool_call_output_item"),
+    ]
+
+
+def _stream(model: ScriptedModel) -> Any:
+    return model.stream_response(
+        None,
+        "hi",
+        ModelSettings(),
+        [],
+        None,
+        [],
+        ModelTracing.DISABLED,
+        previous_response_id=None,
+        conversation_id=None,
+        prompt=None,
+    )

@@ -27,6 +27,7 @@ from agentrun import (
     ToolExecutionConfig,
     ToolsToFinalOutputResult,
     ToolTimeoutError,
+    Usage,
     UserError,
     function_tool,
 )
@@ -503,3 +504,13 @@ async def test_what_a_tool_returns_becomes_text_or_structured_parts(run: Any) ->
         [{"type": "input_text", "text": "dict"}],
     ]
     assert outputs(result) == values
+
+
+@covers("CX-3")
+def test_a_tool_context_takes_usage_and_the_call_by_place() -> None:
+    usage, agent = Usage(), Agent[Any](name="a")
+    context = ToolContext(None, usage, "look", "c1", '{"q": "x"}', None, agent=agent, turn_input=[])
+    assert (context.usage, context.agent, context.tool_call) == (usage, agent, None)
+    assert (context.tool_name, context.tool_call_id, context.tool_arguments) == ("look", "c1", '{"q": "x"}')
+    with pytest.raises(TypeError, match="needs tool_name, tool_call_id and tool_arguments"):
+        ToolContext(None, usage, "look")
