@@ -165,14 +165,6 @@ class CallSignal:
         log.warning("%s", what)
 
 
-def _run_config(value: RunConfig | dict[str, Any] | None) -> RunConfig | None:
-    if not isinstance(value, dict):
-        return value
-    from agentrun._config import RunConfig
-
-    return RunConfig.coerce(value)
-
-
 _NOT_GIVEN: Any = object()
 """Stands for an argument that has to be given, though it comes after one that need not be."""
 
@@ -203,8 +195,8 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_namespace: str | None = attrs.field(default=None, kw_only=True)
     agent: AgentBase[TContext] | None = attrs.field(default=None, kw_only=True)
     """The agent that called the tool."""
-    run_config: RunConfig | None = attrs.field(default=None, kw_only=True, converter=_run_config)
-    """The configuration of the run; a plain dict becomes one."""
+    run_config: RunConfig | None = attrs.field(default=None, kw_only=True)
+    """The configuration of the run."""
     failure: Exception | None = attrs.field(default=None, kw_only=True, repr=False)
     """What the body raised, when a failure function turned it into an output."""
     nested: RunState[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
@@ -247,7 +239,7 @@ class ToolContext(RunContextWrapper[TContext]):
         tool_name: str | None = None,
         tool_arguments: str | None = None,
         tool_namespace: str | None = None,
-        run_config: RunConfig | dict[str, Any] | None = None,
+        run_config: RunConfig | None = None,
     ) -> Self:
         """Return the context of one call within the run of `context`.
 
@@ -259,10 +251,9 @@ class ToolContext(RunContextWrapper[TContext]):
             tool_name: the name, when there is no `tool_call`.
             tool_arguments: the arguments as JSON text, when there is no `tool_call`.
             tool_namespace: the tool's namespace.
-            run_config: the run's configuration, or its options as a dict; None takes it as `agent`.
+            run_config: the run's configuration; None takes it as `agent`.
 
         Raises:
-            TypeError: an unknown key in `run_config`.
             ValueError: neither `tool_call` nor `tool_name` and `tool_arguments` were given.
         """
         if isinstance(context, ToolContext):

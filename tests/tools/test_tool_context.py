@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from agentrun import Agent, RunConfig, RunContextWrapper
+from agentrun import Agent, RunConfig
 from agentrun.items import ResponseFunctionToolCall
 from agentrun.tool_context import ToolContext
 
@@ -38,12 +36,3 @@ def test_a_context_made_of_a_tool_context_has_its_agent_and_configuration() -> N
     told = ToolContext.from_agent_context(outer, "c2", call(), other, run_config=another)
     assert told.agent is other
     assert told.run_config is another
-
-
-def test_a_configuration_may_be_a_plain_dict_of_known_options() -> None:
-    made = ToolContext.from_agent_context(RunContextWrapper(None), "c1", call(), run_config={"workflow_name": "w"})
-    for one in (made, context(run_config={"workflow_name": "w"})):
-        assert isinstance(one.run_config, RunConfig)
-        assert one.run_config.workflow_name == "w"
-    with pytest.raises(TypeError, match="worflow_name"):
-        context(run_config={"worflow_name": "w"})
