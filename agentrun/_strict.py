@@ -23,6 +23,7 @@ MAX_SCHEMA_NODES = 100_000
 """Subschemas visited; stops a fan-out of `$ref`s, which a foreign schema can make exponential."""
 
 _MAPS_OF_SCHEMAS = ("$defs", "definitions", "properties", "patternProperties", "dependentSchemas")
+_DEFINITIONS = ("$defs.", "definitions.", "components.schemas.")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 # Not walked: `not`, `if`, `contains` and their kin, where closing an object would turn what it means around.
 _SCHEMAS = ("items", "additionalProperties")
@@ -151,13 +152,15 @@ class _Strict:
 
     def _convert(self, schema: JsonSchema, place: _Place) -> None:
         """Rewrite `schema` in place."""
-        place = self._flatten(schema, place)
+        outside, place = place, self._flatten(schema, place)
         if schema.get("default", ...) is None:
             del schema["default"]
         _one_of_to_any_of(schema)
         _close_object(schema, place.path)
         for name, member in subschemas(schema):
-            self._convert(member, place.member(name, member))
+            # The definitions of the document stand in none of the targets that the root was made of.
+            is_definition = outside.path == "$" and name.startswith(_DEFINITIONS)
+            self._convert(member, (outside if is_definition else place).member(name, member))
 
     def _flatten(self, schema: JsonSchema, place: _Place, *, whole: bool = False) -> _Place:
         """Replace, in place, an `allOf` of one and a `$ref` that has company by what they mean.

@@ -170,6 +170,19 @@ def test_an_all_of_of_one_is_merged_where_nothing_is_lost(given: Any, strict: An
     assert field(given, **{"$defs": {"P": POINT, "Q": {"$ref": "#/$defs/P"}}}) == strict
 
 
+@pytest.mark.parametrize("around", ["$defs", "definitions"])
+def test_a_root_made_of_definitions_leaves_them_as_definitions(around: str) -> None:
+    outer = {"type": "object", "allOf": [{"$ref": f"#/{around}/P"}]}
+    given = {"type": "object", "allOf": [{"$ref": f"#/{around}/Q"}], around: {"P": POINT, "Q": outer}}
+    assert ensure_strict_json_schema(given) == {**STRICT_POINT, around: {"P": STRICT_POINT, "Q": STRICT_POINT}}
+
+
+def test_a_schema_that_cannot_be_merged_with_itself_is_refused() -> None:
+    node = {"type": "object", "properties": {"next": {"type": "object", "allOf": [{"$ref": "#/$defs/N"}]}}}
+    with pytest.raises(UserError, match="circular"):
+        ensure_strict_json_schema({"type": "object", "properties": {"a": {"$ref": "#/$defs/N"}}, "$defs": {"N": node}})
+
+
 def test_definitions_of_openapi_documents_become_strict_too() -> None:
     given: Any = {"$ref": "#/components/schemas/P", "components": {"schemas": {"P": POINT}}}
     strict = ensure_strict_json_schema(given)
