@@ -19,16 +19,14 @@ from agentrun._http.exchange import Exchange
 from agentrun._http.http11 import BROKEN
 from agentrun._http.refusal import error_said, is_head_too_long, retry_after, shown
 from agentrun._settings import connect_limit
+from agentrun.models._limits import CONNECT_SECONDS
 
 if TYPE_CHECKING:
     import httpx
 
     from agentrun.models._limits import Limits
 
-__all__ = ["CONNECT_SECONDS", "Endpoint"]
-
-CONNECT_SECONDS: Final = 30.0
-"""How long making a connection may take; protects against hosts that swallow packets."""
+__all__ = ["Endpoint"]
 
 _ERROR_BODY_SECONDS: Final = 5.0  # reading the body of an error; protects the status from a body that never comes
 

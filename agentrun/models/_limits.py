@@ -1,12 +1,15 @@
-"""How large a reply of a model may be."""
+"""How large a reply of a model may be, and how long reaching it may take."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-__all__ = ["Limits"]
+__all__ = ["CONNECT_SECONDS", "Limits"]
+
+CONNECT_SECONDS: Final = 30.0
+"""How long making a connection may take; protects against hosts that swallow packets."""
 
 _MIB = 1024 * 1024
 

@@ -7,11 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 
 from agentrun._exceptions import ModelBehaviorError, UserError
-from agentrun._http.endpoint import CONNECT_SECONDS, Endpoint
 from agentrun.models._advice import retry_advice
 from agentrun.models._defaults import account, client_options
 from agentrun.models._json import quoted
-from agentrun.models._limits import Limits
+from agentrun.models._limits import CONNECT_SECONDS, Limits
 from agentrun.models.interface import Model
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ class OpenAIModel(Model):
         """
         if not model or not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"model must be the name of a model, got {model!r}")
+        from agentrun._http.endpoint import Endpoint  # with the first model: h11 is not needed before
+
         found = account(openai_client, base_url, api_key, organization, project)
         of_client = client_options(found.client)
         headers = {"openai-organization": found.organization, "openai-project": found.project, **of_client.headers}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from agentrun._exceptions import ModelBehaviorError, ModelTransportError, UserError
-from agentrun._http.endpoint import CONNECT_SECONDS
 from agentrun._items import ModelResponse
 from agentrun._logging import log
 from agentrun._usage import Usage
 from agentrun.models import chat_request, chat_wire, responses_wire
+from agentrun.models._limits import CONNECT_SECONDS
 from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
 from agentrun.models._sse import SSEParser
 

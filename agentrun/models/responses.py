@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from agentrun._exceptions import ModelBehaviorError
-from agentrun._http.endpoint import CONNECT_SECONDS
 from agentrun._items import ModelResponse
 from agentrun._usage import Usage
 from agentrun.models import responses_wire
+from agentrun.models._limits import CONNECT_SECONDS
 from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
 from agentrun.models._sse import SSEParser
 
