@@ -127,7 +127,11 @@ async def test_a_conversation_goes_from_run_to_run_and_no_change_outside_reaches
     untouched = second.to_input_list()
     for item in items:
         item["content"] = "changed"
-    assert [item["content"] for item in cast("list[Any]", second.input)] == ["hello", [*first.to_input_list()][1]["content"], "more"]
+    assert [item["content"] for item in cast("list[Any]", second.input)] == [
+        "hello",
+        [*first.to_input_list()][1]["content"],
+        "more",
+    ]
     assert "changed" not in json.dumps(untouched)
     assert "changed" not in json.dumps(first.to_input_list() + second.to_input_list())
     cast("list[Any]", second.input)[0]["content"] = "redacted"
