@@ -18,28 +18,18 @@ from collections.abc import Iterable
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import attrs
-
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, ModelRefusalError, UserError
 from agentrun._responses import (
-    Content,
     IncompleteDetails,
-    InputTokensDetails,
-    OutputTokensDetails,
     Response,
     ResponseCompletedEvent,
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
     ResponseCreatedEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
-    ResponseFunctionToolCall,
     ResponseIncompleteEvent,
     ResponseOutputItemAddedEvent,
     ResponseOutputItemDoneEvent,
-    ResponseOutputMessage,
-    ResponseOutputRefusal,
-    ResponseOutputText,
-    ResponseReasoningItem,
     ResponseReasoningSummaryPartAddedEvent,
     ResponseReasoningSummaryPartDoneEvent,
     ResponseReasoningSummaryTextDeltaEvent,
@@ -47,12 +37,23 @@ from agentrun._responses import (
     ResponseReasoningTextDoneEvent,
     ResponseRefusalDeltaEvent,
     ResponseTextDeltaEvent,
-    ResponseUsage,
     Summary,
 )
-from agentrun._wire_value import Record
+from agentrun.models._chat_pieces import (
+    Call,
+    Message,
+    Part,
+    Reasoning,
+    Status,
+    array_of,
+    citation,
+    logprob,
+    object_of,
+    signature,
+    text_of,
+    usage_of,
+)
 from agentrun.models._json import Json, decode_object, encode, quoted
-from agentrun.models.chat_request import REASONING_MARK
 from agentrun.models.responses_wire import FAKE_ID, check_calls, failure
 
 if TYPE_CHECKING:
@@ -61,79 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatStream", "read_completion"]
 
-_Status = Literal["in_progress", "completed", "incomplete"]
 _new = object.__new__
-
-
-@attrs.define(eq=False)
-class _Reasoning:
-    """Reasoning that is being received: the parts of a summary, or its full text."""
-
-    index: int
-    summary: list[list[str]] = attrs.field(factory=list[list[str]])
-    text: list[str] = attrs.field(factory=list[str])
-    is_speaking: bool = False
-    """Whether the last part of the summary is open."""
-
-    def item(self, kept: Json) -> ResponseReasoningItem:
-        summary = [Summary(text="".join(pieces)) for pieces in self.summary]
-        content = [Content(text="".join(self.text))] if self.text else None
-        kept = {**kept, REASONING_MARK: "reasoning" if self.text and not summary else "reasoning_content"}
-        return ResponseReasoningItem(id=FAKE_ID, summary=summary, content=content, extra={"provider_data": kept})
-
-
-@attrs.define(eq=False)
-class _Part:
-    """Text or a refusal that is being received."""
-
-    kind: Literal["text", "refusal"]
-    pieces: list[str] = attrs.field(factory=list[str])
-    annotations: list[Record] = attrs.field(factory=list[Record])
-    logprobs: list[Record] = attrs.field(factory=list[Record])
-
-    def value(self) -> ResponseOutputText | ResponseOutputRefusal:
-        text = "".join(self.pieces)
-        if self.kind == "refusal":
-            return ResponseOutputRefusal(refusal=text)
-        return ResponseOutputText(text=text, annotations=list(self.annotations), logprobs=list(self.logprobs))
-
-
-@attrs.define(eq=False)
-class _Message:
-    """A message that is being received; text and refusal are a part each."""
-
-    index: int
-    parts: list[_Part] = attrs.field(factory=list[_Part])
-
-    def item(self, status: _Status, kept: Json) -> ResponseOutputMessage:
-        content = [part.value() for part in self.parts]
-        return ResponseOutputMessage(id=FAKE_ID, content=content, status=status, extra={"provider_data": kept})
-
-
-@attrs.define(eq=False)
-class _Call:
-    """A call that is being received. It is announced once its name and its call id are known."""
-
-    at: int
-    """The provider's index of it."""
-    index: int | None = None
-    is_announced: bool = False
-    call_id: str = ""
-    name: str = ""
-    pieces: list[str] = attrs.field(factory=list[str])
-    signature: str = ""
-
-    def item(self, status: _Status, kept: Json) -> ResponseFunctionToolCall:
-        if self.signature:
-            kept = {**kept, "thought_signature": self.signature}
-        return ResponseFunctionToolCall(
-            id=FAKE_ID,
-            call_id=self.call_id,
-            name=self.name,
-            arguments="".join(self.pieces),
-            status="incomplete" if status == "incomplete" else None,
-            extra={"provider_data": kept},
-        )
 
 
 class ChatStream:
@@ -174,15 +103,15 @@ class ChatStream:
         self._started = False
         self._sequence = -1
         self._reason: str | None = None
-        self._reasoning: _Reasoning | None = None
-        self._message: _Message | None = None
+        self._reasoning: Reasoning | None = None
+        self._message: Message | None = None
         # Pieces, output index and content index of the text, while more of it needs nothing opened or closed
         self._open_text: tuple[list[str], int, int] | None = None
         # By the provider's index; it may leave gaps, and some providers use one index for all their calls
-        self._calls: dict[int, _Call] = {}
-        self._made: list[_Call] = []
+        self._calls: dict[int, Call] = {}
+        self._made: list[Call] = []
         self._has_logprobs = False
-        self._items: list[_Reasoning | _Message | _Call] = []
+        self._items: list[Reasoning | Message | Call] = []
         self._events: list[TResponseStreamEvent] = []
 
     def events(self, received: Iterable[tuple[str, str]]) -> tuple[list[TResponseStreamEvent], AgentsException | None]:
@@ -233,15 +162,15 @@ class ChatStream:
         """
         if "choices" not in completion and "error" in completion:
             raise failure("error", completion["error"])
-        choices = _array(completion, "choices")
+        choices = array_of(completion, "choices")
         if not choices:
             raise ModelBehaviorError("the model's reply has no choices")
-        choice = _object(choices[0], "choices[0]")
-        message = dict(_object(choice.get("message") or {}, "choices[0].message"))
+        choice = object_of(choices[0], "choices[0]")
+        message = dict(object_of(choice.get("message") or {}, "choices[0].message"))
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             listed: list[Any] = calls  # pyright: ignore[reportUnknownVariableType] - mypy refuses a cast here
-            message["tool_calls"] = [{**_object(call, "a tool call"), "index": at} for at, call in enumerate(listed)]
+            message["tool_calls"] = [{**object_of(call, "a tool call"), "index": at} for at, call in enumerate(listed)]
         delta = {**choice, "index": 0, "delta": message, "finish_reason": choice.get("finish_reason") or "stop"}
         self._chunk({**completion, "choices": [delta]})
         if not self.completed:
@@ -296,8 +225,8 @@ class ChatStream:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.raw_usage = cast("Json", usage)
-        for one in _array(chunk, "choices"):
-            choice = _object(one, "a choice")
+        for one in array_of(chunk, "choices"):
+            choice = object_of(one, "a choice")
             if choice.get("index") not in (0, None):
                 if self._strict:
                     raise UserError(
@@ -308,7 +237,7 @@ class ChatStream:
                 raise failure("error", choice["error"])
             delta = choice.get("delta")
             if delta is not None and not self.finished:
-                self._delta(_object(delta, "a delta"), choice.get("logprobs"))
+                self._delta(object_of(delta, "a delta"), choice.get("logprobs"))
             reason = choice.get("finish_reason")
             if reason is not None and not self.finished:
                 if not isinstance(reason, str):
@@ -323,9 +252,9 @@ class ChatStream:
         self._started = True
         created = chunk.get("created")
         self.response.id = FAKE_ID
-        self.response.model = self._kept.setdefault("model", _text(chunk, "model"))
+        self.response.model = self._kept.setdefault("model", text_of(chunk, "model"))
         if chunk.get("id"):
-            self._kept["response_id"] = _text(chunk, "id")
+            self._kept["response_id"] = text_of(chunk, "id")
         self.response.created_at = float(created) if isinstance(created, int | float) else 0.0
         started = copy(self.response)
         started.output = []
@@ -334,7 +263,7 @@ class ChatStream:
     def _delta(self, delta: Json, logprobs: Any = None) -> None:
         if delta.get("audio"):
             raise ModelBehaviorError("the model answered with sound, which has no form in a run; ask for text")
-        thought, field = _text(delta, "reasoning_content"), "reasoning_content"
+        thought, field = text_of(delta, "reasoning_content"), "reasoning_content"
         if not thought and isinstance(delta.get("reasoning"), str):
             thought, field = delta["reasoning"], "reasoning"  # some gateways send the same piece under both names
         if thought:
@@ -342,36 +271,36 @@ class ChatStream:
         elif delta.get("content") is not None or delta.get("refusal") or delta.get("tool_calls"):
             self._close_summary()
         if isinstance(delta.get("content"), list):
-            self._add_parts(_array(delta, "content"))
+            self._add_parts(array_of(delta, "content"))
         else:
-            text = _text(delta, "content")
+            text = text_of(delta, "content")
             # An empty piece begins no text, but is passed on inside of one: what comes with it may count
             if text or (delta.get("content") == "" and self._text_part() is not None):
                 self._add_text(text, "text", logprobs)
         annotations, part = delta.get("annotations"), self._text_part()
         if annotations and part is not None:
             self._annotate(part, annotations)
-        refusal = _text(delta, "refusal")
+        refusal = text_of(delta, "refusal")
         if refusal:
             self._add_text(refusal, "refusal")
-        for call in _array(delta, "tool_calls"):
-            self._add_call(_object(call, "a tool call"))
+        for call in array_of(delta, "tool_calls"):
+            self._add_call(object_of(call, "a tool call"))
 
     def _add_parts(self, parts: list[Any]) -> None:
         """Add content that comes as a list of parts, as one provider sends what its model thinks."""
         for one in parts:
-            part = _object(one, "a content part")
+            part = object_of(one, "a content part")
             if part.get("type") == "thinking":
-                for thought in _array(part, "thinking"):
-                    self._add_reasoning("reasoning_content", _text(_object(thought, "a thought"), "text"))
+                for thought in array_of(part, "thinking"):
+                    self._add_reasoning("reasoning_content", text_of(object_of(thought, "a thought"), "text"))
             elif part.get("type") == "text":
-                self._add_text(_text(part, "text"), "text")
+                self._add_text(text_of(part, "text"), "text")
 
     def _add_reasoning(self, field: str, piece: str) -> None:
         self._open_text = None
         current = self._reasoning
         if current is None:
-            current = self._reasoning = _Reasoning(len(self._items))
+            current = self._reasoning = Reasoning(len(self._items))
             self._items.append(current)
             if field == "reasoning":
                 current.text.append("")
@@ -425,27 +354,27 @@ class ChatStream:
             )
         )
 
-    def _text_part(self) -> _Part | None:
+    def _text_part(self) -> Part | None:
         parts = self._message.parts if self._message is not None else []
         return next((part for part in parts if part.kind == "text"), None)
 
-    def _annotate(self, part: _Part, annotations: Any) -> None:
+    def _annotate(self, part: Part, annotations: Any) -> None:
         """Add citations of pages to the text; what is none is passed over, as a citation is no reason to fail."""
         if isinstance(annotations, list):
-            part.annotations += [found for one in cast("list[Any]", annotations) if (found := _citation(one))]
+            part.annotations += [found for one in cast("list[Any]", annotations) if (found := citation(one))]
 
     def _add_text(self, piece: str, kind: Literal["text", "refusal"], logprobs: Any = None) -> None:
         message = self._message
         if message is None:
             if any(call.is_announced for call in self._made):
                 self._number_calls()
-            message = self._message = _Message(len(self._items))
+            message = self._message = Message(len(self._items))
             self._items.append(message)
             self._added(message.index, message.item("in_progress", dict(self._kept)))
         at = next((at for at, part in enumerate(message.parts) if part.kind == kind), None)
         if at is None:
             at = len(message.parts)
-            message.parts.append(_Part(kind))
+            message.parts.append(Part(kind))
             self._emit(
                 ResponseContentPartAddedEvent(
                     part=message.parts[at].value(),
@@ -464,18 +393,18 @@ class ChatStream:
         tokens: list[Any] = []
         if isinstance(logprobs, dict):  # whoever sends them has them from the first piece on
             self._has_logprobs = True
-            tokens = _array(cast("Json", logprobs), "content")
-            part.logprobs += [_logprob(token, is_delta=False) for token in tokens]
+            tokens = array_of(cast("Json", logprobs), "content")
+            part.logprobs += [logprob(token, is_delta=False) for token in tokens]
         if not self._has_logprobs:
             self._open_text = part.pieces, message.index, at
-        found = [_logprob(token, is_delta=True) for token in tokens]
+        found = [logprob(token, is_delta=True) for token in tokens]
         self._emit(ResponseTextDeltaEvent(delta=piece, logprobs=found, sequence_number=self._next(), **where))
 
     def _add_call(self, piece: Json) -> None:
         if piece.get("type") not in (None, "", "function"):
             raise ModelBehaviorError(f"the model made a call of type {quoted(str(piece['type']))}; expected a function")
-        function = _object(piece.get("function") or {}, "the function of a tool call")
-        call_id, name = _text(piece, "id"), _text(function, "name")
+        function = object_of(piece.get("function") or {}, "the function of a tool call")
+        call_id, name = text_of(piece, "id"), text_of(function, "name")
         arguments = function.get("arguments")
         if isinstance(arguments, dict):  # some local servers send the object itself
             arguments = encode(arguments, "the arguments of a call").decode()
@@ -487,7 +416,7 @@ class ChatStream:
         call.call_id = call.call_id or call_id
         if name and name != call.name:
             call.name += name
-        call.signature = call.signature or _signature(piece)
+        call.signature = call.signature or signature(piece)
         if not call.is_announced and call.name and call.call_id and not self._buffers_calls:
             arguments = "".join(call.pieces) + arguments  # what came before the name
             call.pieces.clear()
@@ -497,7 +426,7 @@ class ChatStream:
             if call.is_announced:
                 self._arguments(call, arguments)
 
-    def _announce(self, call: _Call) -> None:
+    def _announce(self, call: Call) -> None:
         call.is_announced = True
         self._number_calls()
         self._added(cast("int", call.index), self._item(call, "in_progress"))
@@ -509,14 +438,14 @@ class ChatStream:
                 call.index = len(self._items)
                 self._items.append(call)
 
-    def _arguments(self, call: _Call, piece: str) -> None:
+    def _arguments(self, call: Call, piece: str) -> None:
         self._emit(
             ResponseFunctionCallArgumentsDeltaEvent(
                 delta=piece, item_id=FAKE_ID, output_index=cast("int", call.index), sequence_number=self._next()
             )
         )
 
-    def _call(self, at: Any, call_id: str, name: str) -> _Call:
+    def _call(self, at: Any, call_id: str, name: str) -> Call:
         """Return the call that a piece belongs to, a new one where it begins one."""
         if at is None:
             at = next((key for key, call in self._calls.items() if call_id and call.call_id == call_id), None)
@@ -530,7 +459,7 @@ class ChatStream:
             # Whole calls that share one index: the new one takes it over, the old one stays among the items
             known = None
         if known is None:
-            known = self._calls[at] = _Call(at)
+            known = self._calls[at] = Call(at)
             self._made.append(known)
             if len(self._calls) + len(self._items) > 2 * self._limits.calls_per_response + 8:
                 raise ModelLimitError("calls_per_response", len(self._calls), self._limits.calls_per_response)
@@ -560,7 +489,7 @@ class ChatStream:
             raise ModelBehaviorError("the model's finish_reason is 'tool_calls', and it made no call")
         if self._reason == "content_filter" and self._message is None and not self._made:
             self._add_text("The provider's content filter withheld the reply.", "refusal")
-        status: _Status = "incomplete" if self._reason == "length" else "completed"
+        status: Status = "incomplete" if self._reason == "length" else "completed"
         self._close_reasoning()
         message = self._message
         if message is not None:
@@ -587,7 +516,7 @@ class ChatStream:
             )
         self._done(current.index, self._item(current, "completed"))
 
-    def _close_parts(self, message: _Message) -> None:
+    def _close_parts(self, message: Message) -> None:
         for at, part in sorted(enumerate(message.parts), key=lambda place: place[1].kind != "text"):
             self._emit(
                 ResponseContentPartDoneEvent(
@@ -605,11 +534,11 @@ class ChatStream:
         short = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(reason or "")
         if short == "content_filter" and self._message is not None and self._message.parts[0].kind == "refusal":
             short = None  # there is nothing to be taken for an answer
-        status: _Status = "incomplete" if short else "completed"
+        status: Status = "incomplete" if short else "completed"
         response = self.response
         response.status = status
         response.output = [self._item(item, status) for item in self._items]
-        response.usage = _usage(self.raw_usage)
+        response.usage = usage_of(self.raw_usage)
         if self._request_id is not None:
             response.extra = {**(response.extra or {}), "_request_id": self._request_id}
         if self._keeps_usage and self.raw_usage is not None:
@@ -633,9 +562,9 @@ class ChatStream:
 
     # -- making events
 
-    def _item(self, item: _Reasoning | _Message | _Call, status: _Status) -> TResponseOutputItem:
+    def _item(self, item: Reasoning | Message | Call, status: Status) -> TResponseOutputItem:
         kept = dict(self._kept)
-        return item.item(kept) if isinstance(item, _Reasoning) else item.item(status, kept)
+        return item.item(kept) if isinstance(item, Reasoning) else item.item(status, kept)
 
     def _added(self, index: int, item: TResponseOutputItem) -> None:
         self._emit(ResponseOutputItemAddedEvent(item=item, output_index=index, sequence_number=self._next()))
@@ -664,81 +593,3 @@ def read_completion(
     stream = ChatStream(limits, request_id, model=model, strict=strict)
     response = stream.read_whole(decode_object(text, "the model's reply", limits.json_depth))
     return response, stream.raw_usage
-
-
-def _citation(annotation: Any) -> Record | None:
-    """Return a citation of a page in Responses form, None for what is none."""
-    cited = _member(annotation, "url_citation")
-    if _member(annotation, "type") != "url_citation" or not isinstance(cited, dict):
-        return None
-    kinds = {"start_index": int, "end_index": int, "url": str, "title": str}
-    found = {name: _member(cited, name) for name in kinds}
-    if any(not isinstance(found[name], kind) for name, kind in kinds.items()):
-        return None
-    return Record({"type": "url_citation", **found})
-
-
-def _logprob(token: Any, *, is_delta: bool) -> Record:
-    """Return the probability of a token, and of those it was chosen from, as an event or an item has it."""
-    found = _object(token, "a log probability")
-
-    def one(of: Json) -> Json:
-        short = {"token": of.get("token"), "logprob": of.get("logprob")}
-        return short if is_delta else {**short, "bytes": of.get("bytes") or []}
-
-    top = [one(_object(other, "a log probability")) for other in _array(found, "top_logprobs")]
-    return Record({**one(found), "top_logprobs": (top or None) if is_delta else top})
-
-
-def _signature(piece: Json) -> str:
-    """Return what one provider wants back with a call, "" where there is nothing of the kind."""
-    found = _member(_member(piece.get("extra_content"), "google"), "thought_signature")
-    return found if isinstance(found, str) else ""
-
-
-def _usage(usage: Json | None) -> ResponseUsage | None:
-    if usage is None:
-        return None
-    details_in, details_out = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    cached = _member(details_in, "cached_tokens")
-    return ResponseUsage(
-        input_tokens=usage.get("prompt_tokens") or 0,
-        input_tokens_details=InputTokensDetails(
-            cached_tokens=cached if cached is not None else usage.get("prompt_cache_hit_tokens") or 0,
-            cache_write_tokens=_member(details_in, "cache_write_tokens") or 0,
-        ),
-        output_tokens=usage.get("completion_tokens") or 0,
-        output_tokens_details=OutputTokensDetails(reasoning_tokens=_member(details_out, "reasoning_tokens") or 0),
-        total_tokens=usage.get("total_tokens") or 0,
-    )
-
-
-def _member(value: Any, name: str) -> Any | None:
-    return cast("Json", value).get(name) if isinstance(value, dict) else None
-
-
-def _object(value: Any, what: str) -> Json:
-    if not isinstance(value, dict):
-        raise ModelBehaviorError(f"{what} in the model's reply is no object but {quoted(repr(value))}")
-    return cast("Json", value)
-
-
-def _array(source: Json, name: str) -> list[Any]:
-    """Return a member that is an array, an empty one where it is null or missing."""
-    value = source.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ModelBehaviorError(f"{name} in the model's reply is no array but {quoted(repr(value))}")
-    found: list[Any] = value  # pyright: ignore[reportUnknownVariableType] - mypy refuses a cast here
-    return found
-
-
-def _text(source: Json, name: str) -> str:
-    """Return a member that is a text, "" where it is null or missing."""
-    value = source.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ModelBehaviorError(f"{name} in the model's reply is no text but {quoted(repr(value))}")
-    return value
