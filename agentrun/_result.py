@@ -179,7 +179,7 @@ _CONTROLS = re.compile(r"[^\n\t -~\xa0-\U0010ffff]")
 
 def _escaped(text: str) -> str:
     """Return `text` with its control characters spelled out: a printed result must not steer a terminal."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
 
 
 def _without_moved(state: RunState[Any], seen: list[RunItem], items: list[RunItem]) -> list[RunItem]:

@@ -152,7 +152,7 @@ async def test_results_and_error_details_describe_themselves(run: Any) -> None:
 @covers("RS-11")
 async def test_a_printed_result_steers_no_terminal(run: Any) -> None:
     result = await run(
-        Agent(name="a\x1b[2J", model=ScriptedModel(["one\ttab\ntwo\x1b[2J\x07\x85\x9b31m\r\x7f\x0b end é 😀"]))
+        Agent(name="a\x1b[2J", model=ScriptedModel(["one\ttab\r\ntwo\x1b[2J\x07\x85\x9b31m\r\x7f\x0b end é 😀"]))
     )
     text = str(result.result)
     assert "\n    one\ttab\n    two\\x1b[2J\\x07\\x85\\x9b31m\\r\\x7f\\x0b end é 😀\n" in text
