@@ -209,8 +209,9 @@ class ToolContext(RunContextWrapper[TContext]):
     def __attrs_post_init__(self) -> None:
         if self.tool_arguments is _NOT_GIVEN or self.tool_call_id is _NOT_GIVEN or self.tool_name is _NOT_GIVEN:
             raise TypeError("ToolContext needs tool_name, tool_call_id and tool_arguments")
-        if self.tool_namespace is None and self.tool_call is not None:
-            self.tool_namespace = self.tool_call.namespace
+        if self.tool_namespace is None:
+            # A context made by hand may have a call that is only like one of ours
+            self.tool_namespace = getattr(self.tool_call, "namespace", None)
 
     @property
     def qualified_tool_name(self) -> str:

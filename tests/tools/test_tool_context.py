@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from agentrun import Agent, RunConfig
 from agentrun.items import ResponseFunctionToolCall
@@ -36,3 +37,8 @@ def test_a_context_made_of_a_tool_context_has_its_agent_and_configuration() -> N
     told = ToolContext.from_agent_context(outer, "c2", call(), other, run_config=another)
     assert told.agent is other
     assert told.run_config is another
+
+
+def test_a_call_that_is_only_like_one_needs_no_namespace() -> None:
+    made = ToolContext.from_agent_context(context(), "c1", cast("Any", SimpleNamespace(name="look", arguments="{}")))
+    assert (made.tool_name, made.tool_arguments, made.tool_namespace) == ("look", "{}", None)
