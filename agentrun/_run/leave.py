@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -158,13 +158,17 @@ def capture_run() -> Generator[CapturedRun]:
         _capturing.reset(token)
 
 
-@contextmanager
-def noted(state: RunState[Any]) -> Generator[None]:
+_NOTHING: nullcontext[None] = nullcontext()
+
+
+def noted(state: RunState[Any]) -> AbstractContextManager[None]:
     """Tell the innermost `capture_run` block, if any, of the run that lives in this block, and of none nested in it."""
     captured = _capturing.get()
-    if captured is None:
-        yield
-        return
+    return _NOTHING if captured is None else _noted_by(captured, state)
+
+
+@contextmanager
+def _noted_by(captured: CapturedRun, state: RunState[Any]) -> Generator[None]:
     captured.note(state)
     token = _capturing.set(None)
     try:

@@ -26,7 +26,8 @@ def record_turn(run: Run) -> None:
     if state.pending is None:
         state.raw_responses.append(plan.response)
         state.record(plan.items)
-    _record_outputs(run)
+    if turn.outcomes:
+        _record_outputs(run)
     state.record(turn.extra_items)
     record_results(run)
     _record_pending(run)
