@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, NoReturn, Self, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import attrs
 
@@ -91,7 +91,7 @@ def make_strict(schema: JsonSchema, *, as_root: bool) -> JsonSchema:
     _check_depth(schema)
     if schema == {}:
         return {"type": "object", "properties": {}, "required": [], "additionalProperties": False} if as_root else {}
-    strict = _Strict(copy.deepcopy(schema)).root()
+    strict = _Strict(schema).root()
     if as_root:
         _check_root(strict)
     return strict
@@ -127,23 +127,23 @@ class _Place:
     in_resource: bool = False
     """Whether we are inside a part with an `$id` of its own, where a `$ref` means something else."""
 
-    def member(self, name: str, schema: JsonSchema) -> Self:
+    def member(self, name: str, schema: JsonSchema) -> _Place:
         """Return the place of a schema directly inside."""
         inside = self.in_resource or _is_resource(schema)
-        return attrs.evolve(self, path=f"{self.path}.{name}", depth=self.depth + 1, in_resource=inside)
+        return _Place(f"{self.path}.{name}", self.depth + 1, self.expanding, inside)
 
-    def target(self, reference: str) -> Self:
+    def target(self, reference: str) -> _Place:
         """Return the same place once the target of a reference stands there."""
-        return attrs.evolve(self, depth=self.depth + 1, expanding=(*self.expanding, reference))
+        return _Place(self.path, self.depth + 1, (*self.expanding, reference), self.in_resource)
 
 
 class _Strict:
     """One conversion: the document that `$ref`s point into, and what is left of the node budget."""
 
-    def __init__(self, document: JsonSchema) -> None:
-        self._document = document
+    def __init__(self, given: JsonSchema) -> None:
+        self._document = copy.deepcopy(given)
         # Targets are read from here: the document itself is rewritten in place while we walk it.
-        self._original = copy.deepcopy(document)
+        self._original = given
         self._nodes_left = MAX_SCHEMA_NODES
 
     def root(self) -> JsonSchema:
