@@ -16,6 +16,11 @@ def _input_details(value: InputTokensDetails | dict[str, Any] | None) -> InputTo
         return InputTokensDetails(cached_tokens=0)
     if isinstance(value, dict):
         value = InputTokensDetails(**value)
+    elif type(value) is not InputTokensDetails:  # of another library, or of Chat Completions
+        value = InputTokensDetails(
+            cached_tokens=getattr(value, "cached_tokens", None) or 0,
+            cache_write_tokens=getattr(value, "cache_write_tokens", None) or 0,
+        )
     if cast("int | None", value.cached_tokens) is None:  # a provider sent null
         value.cached_tokens = 0
     return value
@@ -26,6 +31,8 @@ def _output_details(value: OutputTokensDetails | dict[str, Any] | None) -> Outpu
         return OutputTokensDetails(reasoning_tokens=0)
     if isinstance(value, dict):
         value = OutputTokensDetails(**value)
+    elif type(value) is not OutputTokensDetails:
+        value = OutputTokensDetails(reasoning_tokens=getattr(value, "reasoning_tokens", None) or 0)
     if cast("int | None", value.reasoning_tokens) is None:
         value.reasoning_tokens = 0
     return value

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,3 +130,12 @@ def test_a_sum_shares_nothing_with_what_was_added_to_it() -> None:
         total.request_usage_entries[0].output_tokens_details.reasoning_tokens = 7
         assert expected.input_tokens_details.cached_tokens != 7
         assert expected.request_usage_entries[0].output_tokens_details.reasoning_tokens != 7
+
+
+@covers("US-1")
+def test_details_of_another_library_are_taken_over() -> None:
+    given: Any = SimpleNamespace(cached_tokens=50, cache_write_tokens=7, audio_tokens=None)
+    made: Any = SimpleNamespace(reasoning_tokens=None, audio_tokens=1)
+    usage = Usage(requests=1, input_tokens_details=given, output_tokens_details=made)
+    assert usage.input_tokens_details == InputTokensDetails(cached_tokens=50, cache_write_tokens=7)
+    assert usage.output_tokens_details == OutputTokensDetails(reasoning_tokens=0)
