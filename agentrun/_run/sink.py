@@ -190,7 +190,8 @@ class Consumer:
         """
         if self.cut or self.closed:
             raise anyio.EndOfStream
-        self._take_over()
+        if not self.reading:
+            self._take_over()
         try:
             return self._events.receive_nowait()
         except anyio.WouldBlock:
