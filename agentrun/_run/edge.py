@@ -37,13 +37,12 @@ class CancelledOnce(Generic[_T]):
     def __await__(self) -> Generator[Any, Any, _T]:
         """Run the coroutine step by step, passing on what it waits for and what is thrown at it."""
         coroutine = self._coroutine
-        cancelled = anyio.get_cancelled_exc_class()  # noqa: ASYNC118 - the class is asked for in each run
         told = False
 
         def tell(exc: object) -> None:
             # A scope inside the coroutine may be what cancels: that is none of our business.
             nonlocal told
-            if not told and isinstance(exc, cancelled) and self._scope.cancel_called:
+            if not told and self._scope.cancel_called and isinstance(exc, anyio.get_cancelled_exc_class()):
                 told = True
                 self._on_cancel()
 
@@ -52,6 +51,8 @@ class CancelledOnce(Generic[_T]):
             while True:
                 try:
                     value = yield waited_for
+                except GeneratorExit:
+                    raise  # dropped with its task, maybe after the event loop has ended
                 except BaseException as exc:  # noqa: ASYNC103, BLE001 - thrown from outside, and passed on into the coroutine
                     tell(exc)
                     waited_for = coroutine.throw(exc)

@@ -319,6 +319,7 @@ class Call:
         desk, config, approvals = self._run.desk, self._run.spec.config, self._run.state.context.approvals
         assert desk is not None
         item = self._approval_item()
+        await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
         decision, always = await desk.ask(item, config.approval_timeout, config.on_approval_timeout)
         if decision is None:
             self._outcome.approval = item
@@ -391,7 +392,6 @@ class Call:
     async def run(self, place: int, send_outcomes: MemoryObjectSendStream[Outcome], starters: _Starters) -> None:
         """Run the call, `place`th of those that run, and send its outcome."""
         try:
-            await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
             await starters.order.my_turn(place)
             if self._undecided and not await self._is_allowed():
                 pass  # settled or parked; a call that waits for a person takes no slot from its siblings
@@ -435,7 +435,9 @@ class Call:
             await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
         self._outcome.announced = bool(self._run.announce.hooks_of(self._run.agent, "tool_end"))
         await starters.started(self)
-        await anyio.lowlevel.checkpoint_if_cancelled()  # the hooks may have been woken just before a cancel
+        # Here, with nothing left to wait for: a task starts even if it is cancelled by then, and what it has waited for
+        # may have come just before a cancel.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         log_tool_data("called", self.name, self.context.tool_arguments)
         output = await self._invoke()
         if isinstance(output, AgentToolPause):
@@ -451,6 +453,7 @@ class Call:
         """Ask the tool's input guardrails in order; return the answer of one that rejects the call."""
         data = ToolInputGuardrailData(context=self.context, agent=self._run.agent)
         for guardrail in self.tool.tool_input_guardrails or ():
+            await anyio.lowlevel.checkpoint_if_cancelled()  # no guardrail begins after a cancel
             output = await guardrail.run(data)
             self._outcome.input_results.append(ToolInputGuardrailResult(guardrail, output))
             if output.behavior["type"] == "raise_exception":
