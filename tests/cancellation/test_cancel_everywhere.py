@@ -17,7 +17,7 @@ both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
 @both
-def test_a_write_that_is_lost_at_the_third_checkpoint_of_a_tool_is_found_and_named(backend: Backend) -> None:
+def test_a_write_that_is_lost_from_the_third_checkpoint_of_a_tool_on_is_found_and_named(backend: Backend) -> None:
     async def scenario(case: CancelCase) -> None:
         written: list[str] = []
         asked: list[str] = []
@@ -31,7 +31,8 @@ def test_a_write_that_is_lost_at_the_third_checkpoint_of_a_tool_is_found_and_nam
             except BaseException:
                 written.append("row")
                 raise
-            await anyio.sleep(0.01)
+            for _ in range(4):  # wide: trio shuffles its tasks, so that one case more or less cuts somewhere else
+                await anyio.sleep(0.01)
             written.append("row")
             return "saved"
 
