@@ -174,7 +174,7 @@ class RunResultBase(abc.ABC):
         )
 
 
-_CONTROLS = re.compile(r"[^\n\t -~\xa0-\U0010ffff]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _escaped(text: str) -> str:
