@@ -76,7 +76,10 @@ SessionInputCallback: TypeAlias = (
 
 @attrs.define(eq=False, repr=False)
 class OutputGuardrailBlockedMessageArgs(Value, Generic[TContext]):
-    """What an `output_guardrail_blocked_message` formatter is told."""
+    """What an `output_guardrail_blocked_message` formatter is told.
+
+    Source: guardrails, "Output guardrails".
+    """
 
     default_message: str
     guardrail_name: str

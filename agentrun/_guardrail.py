@@ -192,7 +192,10 @@ class ToolOutputGuardrailData(ToolInputGuardrailData):
 
 @attrs.define(eq=False, repr=False)
 class ToolInputGuardrailResult(Dataclass):
-    """The verdict of one tool input guardrail."""
+    """The verdict of one tool input guardrail.
+
+    Source: guardrails, "Tool guardrails".
+    """
 
     guardrail: ToolInputGuardrail[Any]
     output: ToolGuardrailFunctionOutput
@@ -200,7 +203,10 @@ class ToolInputGuardrailResult(Dataclass):
 
 @attrs.define(eq=False, repr=False)
 class ToolOutputGuardrailResult(Dataclass):
-    """The verdict of one tool output guardrail."""
+    """The verdict of one tool output guardrail.
+
+    Source: guardrails, "Tool guardrails".
+    """
 
     guardrail: ToolOutputGuardrail[Any]
     output: ToolGuardrailFunctionOutput

@@ -267,42 +267,60 @@ class HostedItem(RunItemBase[RawT]):
 
 @attrs.define(eq=False, repr=False)
 class ToolSearchCallItem(HostedItem["ResponseToolSearchCall"]):
-    """The model searched among deferred tools."""
+    """The model searched among deferred tools.
+
+    Source: results, "New items".
+    """
 
     type: Literal["tool_search_call_item"] = "tool_search_call_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
 class ToolSearchOutputItem(HostedItem["ResponseToolSearchOutputItem"]):
-    """What the model's search among deferred tools found."""
+    """What the model's search among deferred tools found.
+
+    Source: results, "New items".
+    """
 
     type: Literal["tool_search_output_item"] = "tool_search_output_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
 class MCPListToolsItem(HostedItem["McpListTools"]):
-    """The tools of a hosted MCP server."""
+    """The tools of a hosted MCP server.
+
+    Source: results, "New items".
+    """
 
     type: Literal["mcp_list_tools_item"] = "mcp_list_tools_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
 class MCPApprovalRequestItem(HostedItem["McpApprovalRequest"]):
-    """A hosted MCP server asks whether it may run a tool."""
+    """A hosted MCP server asks whether it may run a tool.
+
+    Source: results, "New items".
+    """
 
     type: Literal["mcp_approval_request_item"] = "mcp_approval_request_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
 class MCPApprovalResponseItem(HostedItem["McpApprovalResponse"]):
-    """The answer to a hosted MCP server that asked."""
+    """The answer to a hosted MCP server that asked.
+
+    Source: results, "New items".
+    """
 
     type: Literal["mcp_approval_response_item"] = "mcp_approval_response_item"  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
 class CompactionItem(HostedItem["ResponseCompactionItem"]):
-    """The provider replaced older items by a compact form."""
+    """The provider replaced older items by a compact form.
+
+    Source: results, "New items".
+    """
 
     type: Literal["compaction_item"] = "compaction_item"  # type: ignore[misc]
 

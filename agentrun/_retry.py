@@ -35,7 +35,10 @@ class ModelRetryNormalizedError(Value):
 
 @attrs.define(eq=False, repr=False)
 class ModelRetryAdviceRequest(Value):
-    """What a model is told when it is asked for advice."""
+    """What a model is told when it is asked for advice.
+
+    Source: models, "Retries".
+    """
 
     error: Exception
     attempt: int

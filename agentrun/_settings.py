@@ -84,7 +84,10 @@ def positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: A
 
 @attrs.define(eq=False, repr=False)
 class Reasoning(Value):
-    """How a reasoning model should think; goes to the provider as it is."""
+    """How a reasoning model should think; goes to the provider as it is.
+
+    Source: model settings, `reasoning`.
+    """
 
     effort: str | None = None
     summary: str | None = None

@@ -144,14 +144,20 @@ class ToolOutputFileContent:
 
 
 class ToolOutputTextDict(TypedDict):
-    """`ToolOutputText` as a plain dict."""
+    """`ToolOutputText` as a plain dict.
+
+    Source: tools, "Returning images or files from function tools".
+    """
 
     type: Literal["text"]
     text: str
 
 
 class ToolOutputImageDict(TypedDict):
-    """`ToolOutputImage` as a plain dict."""
+    """`ToolOutputImage` as a plain dict.
+
+    Source: tools, "Returning images or files from function tools".
+    """
 
     type: Literal["image"]
     image_url: NotRequired[str]
@@ -160,7 +166,10 @@ class ToolOutputImageDict(TypedDict):
 
 
 class ToolOutputFileContentDict(TypedDict):
-    """`ToolOutputFileContent` as a plain dict."""
+    """`ToolOutputFileContent` as a plain dict.
+
+    Source: tools, "Returning images or files from function tools".
+    """
 
     type: Literal["file"]
     file_data: NotRequired[str]

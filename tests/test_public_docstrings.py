@@ -99,3 +99,19 @@ def test_a_class_that_checks_its_fields_says_what_a_wrong_value_raises() -> None
         and not re.search(r"Raises:|Error", cls.__doc__ or "")
     }
     assert sorted(silent) == []
+
+
+OF_OUR_OWN = {
+    *("AgentToolDepthError", "ModelError", "ModelLimitError", "ModelStatusError", "ModelTransportError"),
+    *("RunTimeoutError", "SessionBusy", "ToolCancelledError", "ApprovalRequest", "ApprovalRequests", "CapturedRun"),
+    *("EventStream", "InMemorySession", "Limits", "Meta", "Timeouts", "UnknownItem", "capture_run", "run_data"),
+}
+"""What no documented behaviour is behind."""
+
+
+def test_a_docstring_names_the_documented_behaviour_or_the_thing_is_our_own() -> None:
+    values = {name: getattr(agentrun, name) for name in agentrun.__all__}
+    described = {name: value for name, value in values.items() if inspect.isclass(value) or inspect.isfunction(value)}
+    silent = {name for name, value in described.items() if "Source:" not in (value.__doc__ or "")}
+
+    assert silent == OF_OUR_OWN
