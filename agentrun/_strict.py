@@ -180,6 +180,8 @@ class _Strict:
                 place = self._merge_single_all_of(schema, members[0], place)
                 continue
             reference = schema.get("$ref")
+            if reference is not None and place.in_resource:
+                _refuse_resource(place)
             if reference is None or (len(schema) == 1 and not whole):
                 return place
             if reference in place.expanding[followed if not whole else 0 :]:
@@ -236,8 +238,6 @@ class _Strict:
             schema.clear()
             schema["$ref"] = reference
             return place
-        if place.in_resource:
-            _refuse_resource(place)
         target = copy.deepcopy(self._resolve(reference, place))
         schema.clear()
         schema.update(target)

@@ -203,6 +203,7 @@ def test_definitions_of_openapi_documents_become_strict_too() -> None:
             {"properties": {"a": {"$id": "urn:a", "$ref": "#/$defs/A", "title": "t"}}, "$defs": {"A": {}}},
             "an '.id' of its own",
         ),
+        ({"properties": {"a": {"$id": "urn:a", "items": {"$ref": "#/$defs/A"}}}, "$defs": {"A": {}}}, "an '.id' of"),
         (
             {
                 "properties": {"a": {"$ref": "#/$defs/A/$defs/B", "title": "t"}},
