@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from agentrun._handoff import Handoff
     from agentrun._items import RunItem
     from agentrun._run.announce import Announcer
+    from agentrun._run.call import Outcome
     from agentrun._run.desk import ApprovalDesk
     from agentrun._run.reply import Plan
     from agentrun._run.scope import RunScope
     from agentrun._run.sink import NullSink, StreamSink
-    from agentrun._run.tools import Outcome
     from agentrun._state import RunState
     from agentrun._tool import FunctionTool, Tool
     from agentrun.agent_output import AgentOutputSchemaBase

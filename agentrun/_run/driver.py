@@ -42,7 +42,7 @@ from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
     from agentrun._guardrail import InputGuardrail
-    from agentrun._run.tools import Outcome
+    from agentrun._run.call import Outcome
 
 
 async def drive(run: Run) -> Decision:

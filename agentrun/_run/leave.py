@@ -96,9 +96,23 @@ def failing_if_uncalled_for(what: str) -> Generator[None]:
     try:
         yield
     except anyio.get_cancelled_exc_class() as exc:
-        if anyio.current_effective_deadline() == -math.inf:
+        failure = uncalled_for(exc, what)
+        if failure is exc:
             raise
-        raise RuntimeError(f"{what} raised {type(exc).__name__} although nobody cancelled it") from exc
+        raise failure from exc
+
+
+def uncalled_for(exc: BaseException, what: str) -> BaseException:
+    """Return `exc`, or the failure that it is: a cancellation which `what` raised while no scope round it is cancelled.
+
+    For the `except` clause of a block that may be the outermost of its task; as `failing_if_uncalled_for`, which has
+    more to pay where nothing is raised.
+    """
+    if not isinstance(exc, anyio.get_cancelled_exc_class()) or anyio.current_effective_deadline() == -math.inf:
+        return exc
+    failure = RuntimeError(f"{what} raised {type(exc).__name__} although nobody cancelled it")
+    failure.__cause__ = exc
+    return failure
 
 
 def _choose(

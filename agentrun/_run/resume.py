@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 from agentrun._exceptions import ModelBehaviorError
 from agentrun._items import RunItem, ToolCallItem, ToolCallOutputItem
 from agentrun._responses import ResponseFunctionToolCall
+from agentrun._run.call import Outcome
 from agentrun._run.context import Run, Turn
 from agentrun._run.model import make_offer
 from agentrun._run.reply import Plan, PlannedCall, PlannedHandoff, qualified_name, shown
-from agentrun._run.tools import Outcome
 
 if TYPE_CHECKING:
     from agentrun._items import ToolApprovalItem

@@ -1,0 +1,463 @@
+"""Sibling: one function call of a reply, from its approval over its guardrails and its body to its output."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import logging
+import math
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from agentrun._agent_tool_values import AgentToolPause
+from agentrun._context import ToolContext
+from agentrun._exceptions import AgentsException, ToolTimeoutError, UserError
+from agentrun._items import ToolApprovalItem, ToolCallOutputItem
+from agentrun._logging import log_tool_data
+from agentrun._run.edge import CancelledOnce
+from agentrun._run.reply import PlannedCall, qualified_name, shown
+from agentrun._run.tool_guards import check_input, check_output
+from agentrun._tool import (
+    DEFAULT_APPROVAL_REJECTION_MESSAGE,
+    FunctionTool,
+    FunctionToolCustomDataContext,
+    FunctionToolResult,
+    ToolErrorFormatterArgs,
+    failure_output,
+    tool_error_message,
+    tool_output_to_wire,
+)
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectSendStream
+
+    from agentrun._guardrail import ToolInputGuardrailResult, ToolOutputGuardrailResult
+    from agentrun._run.context import Run
+    from agentrun._run.tools import Starters
+    from agentrun._state import RunState
+
+log = logging.getLogger("agentrun")
+
+
+@attrs.define(eq=False, repr=False)
+class Outcome:
+    """How a call ended: with an output, or waiting for a decision."""
+
+    call: PlannedCall
+    index: int
+    """The place of the call among those of its reply."""
+    output: Any = None
+    item: ToolCallOutputItem | None = None
+    approval: ToolApprovalItem | None = None
+    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=list[Any])
+    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list[Any])
+    announced: bool = False
+    """Whether the hooks were told of the start, so that they are to be told of the end."""
+    nested: RunState[Any] | None = None
+    """The paused nested run of an agent tool."""
+    nested_result: Any = None
+    """Its result."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the call has come to something."""
+        return self.item is not None or self.approval is not None or self.nested is not None
+
+    @property
+    def interruptions(self) -> list[ToolApprovalItem]:
+        """The decisions the call waits for: its own, or those of the run nested in it."""
+        if self.approval is not None:
+            return [self.approval]
+        return self.nested.interruptions if self.nested is not None else []
+
+    def result(self) -> FunctionToolResult:
+        """Return the outcome as a `tool_use_behavior` function sees it."""
+        tool = cast("FunctionTool", self.call.tool)
+        return FunctionToolResult(tool, self.output, self.item or self.approval, self.interruptions, self.nested_result)
+
+
+def context_of(run: Run, planned: PlannedCall) -> ToolContext[Any]:
+    """Return the context of a call, as its hooks, its guardrails and its body get it."""
+    raw = planned.raw
+    return ToolContext.from_agent_context(
+        run.state.context,
+        raw.call_id,
+        raw,
+        run.agent,
+        tool_namespace=planned.tool.namespace if planned.tool is not None else None,
+        run_config=run.spec.config,
+    )
+
+
+class Call:
+    """One function call in flight."""
+
+    def __init__(self, run: Run, index: int, planned: PlannedCall) -> None:
+        self._run = run
+        self._index = index
+        self._planned = planned
+        self.name = shown(planned.raw.name)
+        self.tool = cast("FunctionTool", planned.tool)
+        self.context = context_of(run, planned)
+        self._outcome = Outcome(planned, index)
+        if run.desk is not None and planned.tool is not None and planned.tool.nests_run:
+            self.context.desk = run.desk.inside(run.agent)
+        # Nothing but `stop` and the call's own deadline cancels a tool: see edge.py. A nested run cleans up by itself.
+        self._scope = anyio.CancelScope(shield=planned.tool is None or not planned.tool.nests_run)
+        self._ended = self._stopped = self._cleaning = self._undecided = False
+        self._asked: ToolApprovalItem | None = None
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the call waits for something before its hooks are told: a person, or guardrails of its tool."""
+        return self._undecided or bool(self.tool.tool_input_guardrails)
+
+    def stop(self) -> None:
+        """Cancel the call, if it has not ended."""
+        if not self._ended:
+            self._stopped = True
+            self.context.signal.tell("the run was cancelled")
+            self._scope.cancel("the run is being stopped")
+
+    async def is_settled_without_running(self) -> bool:
+        """Answer an unknown name, a refused call, or one that waits for a decision; return whether it was any."""
+        run, raw = self._run, self._planned.raw
+        if self._planned.tool is None:
+            self._settle(await self._worded("tool_not_found", f"Tool '{self.name}' not found."))
+            run.turn.outcomes[self._index] = self._outcome
+            return True
+        if self._continue_nested():
+            return False
+        name = qualified_name(raw)
+        decision = run.state.context.approvals.decision(name, raw.call_id, raw.arguments, run.agent)
+        if decision is None:
+            # A call that waits already has been asked about: neither rules nor guardrails have their say again.
+            before = run.turn.outcomes[self._index]
+            if before is not None and before.approval is not None:
+                self._asked = before.approval
+            else:
+                if not await self._needs_approval():
+                    return False
+                if await self._rejected_before_approval():
+                    return True
+            if run.desk is not None and run.desk.listening:
+                self._undecided = True
+                return False
+            self._outcome.approval = self._approval_item()
+            run.turn.outcomes[self._index] = self._outcome
+            return True
+        if decision.approved:
+            return False
+        self._settle(await self._rejection(decision.message))
+        run.turn.outcomes[self._index] = self._outcome
+        return True
+
+    def _continue_nested(self) -> bool:
+        """Return whether the call goes on with a nested run that was paused, given what was decided since."""
+        before = self._run.turn.outcomes[self._index]
+        if before is None or before.nested is None:
+            return False
+        self._hand_down(before.nested)
+        self.context.nested = before.nested
+        return True
+
+    def _hand_down(self, nested: RunState[Any]) -> None:
+        """Give a nested run the decisions that were taken on its calls in this run's context.
+
+        Where more than one call could be meant, none is: a decision on a call of this run decides nothing below.
+        """
+        state, plan = self._run.state, self._run.turn.plan
+        assert plan is not None
+        mine = {call.raw.call_id for call in plan.calls} | state.calls_done.keys()
+        ids = [item.call_id for item in nested.interruptions]
+        for item in nested.interruptions:
+            if item.call_id not in mine and ids.count(item.call_id) == 1:
+                nested.context.approvals.take(item, state.context.approvals)
+
+    def _approval_item(self) -> ToolApprovalItem:
+        """Return the item that stands for the open decision, the same one over every pause."""
+        if self._asked is None:
+            self._asked = ToolApprovalItem(
+                self._run.agent,
+                self._planned.raw,
+                tool_namespace=self.tool.namespace,
+                tool_origin=self.tool.tool_origin,
+            )
+        return self._asked
+
+    async def _is_allowed(self) -> bool:
+        """Wait for the decision on the call; settle one that is refused, and park one that stays undecided.
+
+        Source: human in the loop.
+        """
+        desk, config, approvals = self._run.desk, self._run.spec.config, self._run.state.context.approvals
+        assert desk is not None
+        item = self._approval_item()
+        await anyio.lowlevel.checkpoint_if_cancelled()  # a task starts even if it is cancelled by then
+        decision, always = await desk.ask(item, config.approval_timeout, config.on_approval_timeout)
+        if decision is None:
+            self._outcome.approval = item
+            return False
+        if decision.approved:
+            approvals.approve(item, always=always)
+            return True
+        approvals.reject(item, always=always, message=decision.message)
+        self._settle(await self._rejection(decision.message))
+        return False
+
+    async def _rejected_before_approval(self) -> bool:
+        """Ask the input guardrails before a person, where configured; return whether one of them has answered."""
+        config = self._run.spec.config.tool_execution
+        if config is None or not config.pre_approval_tool_input_guardrails:
+            return False
+        message = await self._check_input()
+        if message is None:
+            self._outcome.input_results.clear()
+            return False
+        self._settle(message)
+        self._run.turn.outcomes[self._index] = self._outcome
+        return True
+
+    async def _rejection(self, message: str | None) -> str:
+        """Return what the model is told of a refused call."""
+        if message is not None:
+            return message
+        return await self._worded("approval_rejected", DEFAULT_APPROVAL_REJECTION_MESSAGE)
+
+    async def _worded(self, kind: Literal["approval_rejected", "tool_not_found"], default: str) -> str:
+        """Return a text for the model, as the run's formatter words it."""
+        raw = self._planned.raw
+        args = ToolErrorFormatterArgs(kind, "function", raw.name, raw.call_id, default, self._run.state.context)
+        return await tool_error_message(self._run.spec.config.tool_error_formatter, args)
+
+    async def _needs_approval(self) -> bool:
+        """Return whether a person has to decide first.
+
+        A `needs_approval` function is asked about a JSON object, and only where that is what the tool's body will get:
+        it could allow `{}` where a default makes something else of it. No validator of the tool runs before anybody
+        has allowed the call.
+
+        Raises:
+            UserError: the tool's `needs_approval` function raised; the original exception is the cause.
+
+        Source: human in the loop, "Approval rules".
+        """
+        asked = self.tool.needs_approval
+        if isinstance(asked, bool):
+            return asked
+        try:
+            arguments = json.loads(self._planned.raw.arguments, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            return True
+        if not isinstance(arguments, dict):
+            return True
+        given = cast("dict[str, Any]", arguments)
+        if self.tool.keeps_arguments is not None and not self.tool.keeps_arguments(given):
+            return True
+        try:
+            answer = asked(self._run.state.context, given, self._planned.raw.call_id)
+            return bool(await answer if inspect.isawaitable(answer) else answer)
+        except Exception as exc:
+            failure = self._failure(exc)
+            if failure is exc:
+                raise
+            raise failure from exc
+
+    async def run(self, place: int, send_outcomes: MemoryObjectSendStream[Outcome], starters: Starters) -> None:
+        """Run the call, `place`th of those that run, and send its outcome."""
+        try:
+            await starters.order.my_turn(place)
+            if self._undecided and not await self._is_allowed():
+                pass  # settled or parked; a call that waits for a person takes no slot from its siblings
+            elif starters.slots is None:
+                await self._perform(starters)
+            else:
+                await starters.slots.take()
+                await self._perform(starters)
+                starters.slots.give_back()  # a call that failed keeps its slot, so that no other begins after it
+        except Exception as exc:
+            failure = self._failure(exc)
+            self._run.failure_order[id(failure)] = self._index
+            if failure is exc:
+                raise
+            raise failure from exc
+        finally:
+            self._ended = True
+            if self._outcome.is_there:
+                send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
+
+    def _failure(self, exc: Exception) -> Exception:
+        """Return what leaves the run for an exception of the call.
+
+        Source: exceptions, "UserError".
+        """
+        if isinstance(exc, AgentsException):
+            return exc
+        return UserError(f"Error running tool {self.name}: {exc}")
+
+    async def _perform(self, starters: Starters) -> None:
+        """Guardrails, hooks, body, guardrails; the end is announced by whoever collects the outcome.
+
+        Source: guardrails, "Tool guardrails".
+        """
+        resumed = self.context.nested is not None
+        rejection = await self._check_input() if self.tool.tool_input_guardrails and not resumed else None
+        if rejection is not None:
+            self._settle(rejection)
+            return
+        if not resumed:
+            await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
+        self._outcome.announced = bool(self._run.announce.hooks_of(self._run.agent, "tool_end"))
+        await starters.started(self)
+        # Here, with nothing left to wait for: a task starts even if it is cancelled by then, and what it has waited for
+        # may have come just before a cancel.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        log_tool_data("called", self.name, self.context.tool_arguments)
+        output = await self._invoke()
+        if isinstance(output, AgentToolPause):
+            self._outcome.nested, self._outcome.nested_result = output.result.to_state(), output.result
+            self._outcome.announced = False
+            return
+        if self.tool.tool_output_guardrails:
+            outcome = self._outcome
+            output = await check_output(self.context, self._run.agent, self.tool, output, outcome.output_results)
+        log_tool_data("returned", self.name, output)
+        await self._finish(output)
+
+    async def _check_input(self) -> str | None:
+        """Ask the tool's input guardrails; return the answer of one that rejects the call."""
+        return await check_input(self.context, self._run.agent, self.tool, self._outcome.input_results)
+
+    async def _invoke(self) -> Any:
+        """Return what the tool returned, under its deadline.
+
+        On cancel the tool is cancelled once and waited for; what it returns or raises then no longer matters.
+        """
+        limit = self.tool.timeout_seconds or self._run.spec.config.timeouts.tool
+        if limit is not None:
+            self._scope.deadline = anyio.current_time() + limit
+        cleanup = anyio.CancelScope()
+        output: Any = None
+        returned = False
+        uncalled_for: BaseException | None = None
+        with self._scope, cleanup:
+            try:
+                if self.tool.nests_run:
+                    output = await self._body()
+                else:
+                    output = await CancelledOnce(self._body(), self._scope, lambda: self._begin_cleanup(cleanup))
+                returned = True
+            except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
+                if self.tool.nests_run or self._scope.cancel_called:
+                    raise
+                uncalled_for = exc  # nobody cancelled anything: the tool raised it by itself
+            except Exception:
+                if not self._stopped:
+                    raise
+                log.warning("tool %s failed while it was being stopped", self.name, exc_info=True)
+        # Not `cancelled_caught`: on asyncio the cancellation that began the cleanup keeps this scope from catching its
+        # own.
+        if self._cleaning and cleanup.cancel_called:
+            self.context.signal.report(
+                f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"
+            )
+        if self._stopped:
+            if returned and not self.tool.tool_output_guardrails and not self.tool.nests_run:
+                self._settle(output)  # it came to its end all the same: it has happened, and counts
+            await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
+        elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
+            return await self._time_out(limit)
+        return output if uncalled_for is None else await self._failed_by_itself(uncalled_for)
+
+    async def _failed_by_itself(self, cancelled: BaseException) -> Any:
+        """Return what the model is told of a tool that raised a cancellation of its own, or raise."""
+        error = RuntimeError(f"tool {self.name} raised {type(cancelled).__name__} although nobody cancelled it")
+        error.__cause__ = cancelled
+        if self.tool.on_failure is None:
+            raise error
+        return await failure_output(self.context, error, self.tool.on_failure)
+
+    async def _body(self) -> Any:
+        return await self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)
+
+    def _begin_cleanup(self, cleanup: anyio.CancelScope) -> None:
+        """Let the tool clean up undisturbed, until the deadline for that."""
+        self._cleaning = True
+        if not self._stopped:
+            self.context.signal.tell("it ran out of time", timed_out=True)
+        cleanup.shield = True
+        if not self.tool.runs_in_thread:  # the wait for a thread has a deadline of its own
+            cleanup.deadline = anyio.current_time() + self._cleanup_seconds
+
+    @property
+    def _cleanup_seconds(self) -> float:
+        limit = self._run.spec.config.timeouts.cleanup
+        return math.inf if limit is None else limit
+
+    async def _time_out(self, limit: float) -> Any:
+        """Return what the model is told of a call that ran out of time, or raise.
+
+        Source: tools, "Timeouts".
+        """
+        error = ToolTimeoutError(self.tool.name, limit)
+        if self.tool.timeout_behavior == "raise_exception":
+            raise error
+        if self.tool.timeout_error_function is None:
+            return str(error)
+        text = self.tool.timeout_error_function(self.context, error)
+        return await text if inspect.isawaitable(text) else text
+
+    def _settle(self, output: Any) -> None:
+        """Give the call its output."""
+        outcome, raw, tool = self._outcome, self._planned.raw, self._planned.tool
+        outcome.approval = None
+        outcome.output = output
+        wire = (
+            tool_output_to_wire(output)
+            if tool is None
+            else tool_output_to_wire(output, max_characters=tool.max_output_characters)
+        )
+        outcome.item = ToolCallOutputItem(
+            self._run.agent,
+            {"call_id": raw.call_id, "output": wire, "type": "function_call_output"},
+            output,
+            tool_origin=tool.tool_origin if tool is not None else None,
+        )
+
+    async def _finish(self, output: Any) -> None:
+        """Give the call its output, and the data its tool wants to keep with it.
+
+        Raises:
+            UserError: the tool's `custom_data_extractor` returned neither None nor a mapping of JSON values.
+        """
+        self._settle(output)
+        extractor = self.tool.custom_data_extractor
+        item = self._outcome.item
+        if extractor is None or item is None:
+            return
+        raw_item = copy.deepcopy(item.raw_item)
+        found = extractor(FunctionToolCustomDataContext(self.context, self.tool, output, raw_item))
+        if inspect.isawaitable(found):
+            found = await cast("Awaitable[Any]", found)
+        if found is None:
+            return
+        if not isinstance(found, Mapping):
+            raise UserError(
+                f"the custom_data_extractor of tool {self.name!r} returned {found!r}, expected a dict or None"
+            )
+        try:
+            item.custom_data = json.loads(json.dumps(dict(cast("Mapping[str, Any]", found)), allow_nan=False))
+        except (TypeError, ValueError) as exc:
+            raise UserError(
+                f"the custom_data_extractor of tool {self.name!r} returned what is no JSON ({exc}); return a dict of "
+                "text, numbers, lists and dicts, which a stored state can keep"
+            ) from exc
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
