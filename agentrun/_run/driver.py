@@ -34,7 +34,7 @@ from agentrun._run.leave import noted, one_exception
 from agentrun._run.machine import FINAL, IN_TURN, Decision, Event, after_calls
 from agentrun._run.model import ask_model
 from agentrun._run.record import record_finished_calls, record_turn
-from agentrun._run.reply import answer_text, refusal_text, take_apart
+from agentrun._run.reply import answer_text, find_repeats, refusal_text, take_apart
 from agentrun._run.resume import rebuild_turn
 from agentrun._run.tools import items_of, run_calls
 from agentrun._settings import connecting_within
@@ -207,9 +207,14 @@ async def _ask_model(run: Run) -> Event:
         return Event.REFUSAL
     offer = run.turn.offer
     assert offer is not None
-    plan = run.turn.plan = take_apart(
-        response, agent, offer.functions, offer.handoffs, state.calls_done, run.spec.config.tool_not_found_behavior
-    )
+    repeats = find_repeats(response.output, state.calls_done)
+    try:
+        plan = run.turn.plan = take_apart(
+            response, agent, offer.functions, offer.handoffs, repeats, run.spec.config.tool_not_found_behavior
+        )
+    except ModelBehaviorError:
+        await run.announce.llm_end(state.context, agent, response)  # noqa: ASYNC120 - a cancel wins over the error
+        raise
     for item in plan.items:
         await run.sink.item(item)
     await run.announce.llm_end(state.context, agent, response)

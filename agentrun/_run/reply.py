@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -132,12 +133,53 @@ def _ours(item: Any) -> Any:
     return item
 
 
+def find_repeats(output: Sequence[TResponseOutputItem], calls_done: Mapping[str, tuple[str, str]]) -> Collection[int]:
+    """Return where the calls are that repeat a finished one, or one before them in the same reply.
+
+    Args:
+        output: the items of the reply.
+        calls_done: name and arguments of the calls finished before, by call id.
+
+    Raises:
+        ModelBehaviorError: a call without id, or one id for two different calls.
+    """
+    repeats: list[int] = []
+    seen: dict[str, tuple[str, str]] = {}
+    for index, raw in enumerate(output):
+        if not isinstance(raw, ResponseFunctionToolCall):
+            continue
+        if not raw.call_id:
+            raise ModelBehaviorError(f"the model called {shown(raw.name)} without a call id")
+        known = seen.get(raw.call_id) or calls_done.get(raw.call_id)
+        if known is None:
+            seen[raw.call_id] = (raw.name, raw.arguments)
+        elif known[0] == raw.name and _same_arguments(known[1], raw.arguments):
+            repeats.append(index)
+        else:
+            raise ModelBehaviorError(
+                f"the model used call id {shown(raw.call_id)} for two different calls, "
+                f"of {shown(known[0])} and {shown(raw.name)}"
+            )
+    return repeats
+
+
+def _same_arguments(one: str, other: str) -> bool:
+    """Return whether two texts are the same JSON: spaces and the order of keys do not count, 1 and 1.0 differ."""
+    if one == other:
+        return True
+    try:
+        ours, theirs = (json.dumps(json.loads(text), sort_keys=True) for text in (one, other))
+    except (ValueError, RecursionError):
+        return False
+    return ours == theirs
+
+
 def take_apart(
     response: ModelResponse,
     agent: Agent[Any],
     tools: Mapping[str, FunctionTool],
     handoffs: Mapping[str, Handoff[Any, Any]],
-    calls_done: Mapping[str, tuple[str, str]],
+    repeats: Collection[int],
     not_found: ToolNotFoundBehavior,
 ) -> Plan:
     """Return the plan for a reply.
@@ -147,17 +189,21 @@ def take_apart(
         agent: whose turn it is.
         tools: the function tools offered in this turn, by name.
         handoffs: the handoffs offered in this turn, by tool name; they win over tools of the same name.
-        calls_done: name and arguments of the calls finished before, by call id.
+        repeats: where the calls are that are left out, as `find_repeats` says.
         not_found: what to do about a name that is neither.
 
     Raises:
-        ModelBehaviorError: a call without id, one id for two different calls, or a name that was not offered.
+        ModelBehaviorError: a call of something that was not offered.
     """
-    plan = Plan(response)
-    seen: dict[str, tuple[str, str]] = {}
-    for raw in response.output:
+    plan = Plan(response, repeats=bool(repeats))
+    for index, raw in enumerate(response.output):
+        if index in repeats:
+            # What the model thought right before the call goes with it: providers refuse it alone.
+            while plan.items and isinstance(plan.items[-1], ReasoningItem):
+                plan.items.pop()
+            continue
         if isinstance(raw, ResponseFunctionToolCall):
-            _plan_call(plan, raw, agent, tools, handoffs, not_found, seen, calls_done)
+            _plan_call(plan, raw, agent, tools, handoffs, not_found)
             continue
         kind = raw.type
         if kind in _LOCAL_CALLS and not _declares(agent, kind):
@@ -194,22 +240,7 @@ def _plan_call(
     tools: Mapping[str, FunctionTool],
     handoffs: Mapping[str, Handoff[Any, Any]],
     not_found: ToolNotFoundBehavior,
-    seen: dict[str, tuple[str, str]],
-    calls_done: Mapping[str, tuple[str, str]],
 ) -> None:
-    if not raw.call_id:
-        raise ModelBehaviorError(f"the model called {shown(raw.name)} without a call id")
-    asked = (raw.name, raw.arguments)
-    known = seen.get(raw.call_id) or calls_done.get(raw.call_id)
-    if known == asked:
-        plan.repeats = True
-        return
-    if known is not None:
-        raise ModelBehaviorError(
-            f"the model used call id {shown(raw.call_id)} for two different calls, "
-            f"of {shown(known[0])} and {shown(raw.name)}"
-        )
-    seen[raw.call_id] = asked
     handoff = handoffs.get(raw.name)
     if handoff is not None:
         plan.items.append(HandoffCallItem(agent=agent, raw_item=raw))

@@ -31,6 +31,7 @@ from agentrun import (
     UserError,
     function_tool,
 )
+from agentrun.items import ResponseReasoningItem
 from agentrun.testing import Gate, ScriptedModel, function_call
 
 covers = pytest.mark.covers
@@ -271,6 +272,59 @@ async def test_a_call_id_runs_once(run: Any) -> None:
     assert result.final_output == "done"
     with pytest.raises(ModelBehaviorError, match="c1"):
         await run(agent_of([[twice], [call("work", "c1", q="y")]], work))
+
+
+@covers("S-34")
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ('{"q":"x","n":1}', '{ "n": 1, "q" : "x" }', True),
+        ('{"q":"x","n":1}', '{"q":"x","n":1.0}', False),
+        ('{"q":"x","n":1}', '{"q":"x","n":true}', False),
+        ("no json", "no  json", False),
+    ],
+)
+async def test_a_call_is_repeated_when_its_arguments_are_the_same_json(
+    run: Any, first: str, second: str, same: bool
+) -> None:
+    ran: list[str] = []
+
+    @function_tool(strict_mode=False)
+    async def work(q: str, n: float) -> None:
+        ran.append(q)
+
+    replies = [[function_call("work", arguments, call_id="c1")] for arguments in (first, second)]
+    if same:
+        assert (await run(agent_of([*replies, "done"], work))).final_output == "done"
+        assert ran == ["x"]
+    else:
+        with pytest.raises(ModelBehaviorError, match="two different calls"):
+            await run(agent_of(replies, work))
+
+
+@covers("S-34")
+async def test_the_reasoning_right_before_a_repeated_call_goes_with_it(run: Any) -> None:
+    work = function_tool(lambda: "worked", name_override="work")
+    thought, other = ResponseReasoningItem(id="r1", summary=[]), ResponseReasoningItem(id="r2", summary=[])
+    replies = [[call("work", "c1")], [thought, call("work", "c1"), other, call("work", "c2")], "done"]
+    result = await run(agent_of(replies, work))
+    assert [item.raw_item for item in result.result.new_items if item.type == "reasoning_item"] == [other]
+
+
+@covers("S-17")
+async def test_the_model_has_ended_also_when_its_reply_calls_what_was_not_offered(run: Any) -> None:
+    ended: list[str] = []
+
+    class Hooks(RunHooks[Any]):
+        async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+            ended.append(agent.name)
+
+    with pytest.raises(ModelBehaviorError, match="missing"):
+        await run(agent_of([[call("missing", "c1")]]), hooks=Hooks())
+    assert len(ended) == 1
+    with pytest.raises(ModelBehaviorError, match="without a call id"):
+        await run(agent_of([[call("missing", "c1"), call("work", "")]]), hooks=Hooks())
+    assert len(ended) == 1
 
 
 @covers("S-35", "FT-7", "ER-4")
