@@ -30,6 +30,8 @@ from agentrun._function_tool import FunctionTool, ToolEnabled, ToolNeedsApproval
 from agentrun._handoff import function_name
 from agentrun._hooks import RunHooks
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolCallOutputItem
+from agentrun._logging import traceback_of
+from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._settings import MaybeAwaitable
 from agentrun._tool_failure import (
     AgentToolDepthError,
@@ -314,11 +316,17 @@ class _AgentToolBody:
         async for event in events:
             await anyio.lowlevel.checkpoint_if_cancelled()  # the event may have been taken just before a cancel
             try:
-                outcome = on_stream(event)
-                if inspect.isawaitable(outcome):
-                    await outcome
-            except Exception:  # boundary: watching a run must not change what comes of it
-                log.exception("the on_stream handler of agent tool %r failed; the run goes on", self.name)
+                with failing_if_uncalled_for("the on_stream handler"):
+                    outcome = on_stream(event)
+                    if inspect.isawaitable(outcome):
+                        await outcome
+            except Exception as exc:  # boundary: watching a run must not change what comes of it
+                log.error(
+                    "the on_stream handler of agent tool %r failed with %s; the run goes on",
+                    self.name,
+                    type(exc).__name__,
+                    exc_info=traceback_of(exc, tool_data=True, model_data=True),
+                )
 
     async def _output(self, result: RunResult | RunResultStreaming) -> Any:
         """Return the tool's output: what the extractor makes, the final output, or the last thing the run said."""

@@ -530,12 +530,11 @@ def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> T
     async def invoke_in_thread(context: ToolContext[Any], arguments: str) -> Any:
         positional, keywords = structure(context, arguments)
 
-        # A function of its own, because the tool may have a parameter that is called `context` as well. What it returns
-        # is boxed, because trio takes no coroutine from a thread.
-        def body() -> tuple[Any]:
-            return (function(*positional, **keywords),)
+        # A function of its own, because the tool may have a parameter that is called `context` as well
+        def body() -> Any:
+            return function(*positional, **keywords)
 
-        (found,) = await run_in_thread(body, context=context)
+        found = await run_in_thread(body, context=context)
         # A sync function may still hand back something to wait for: a lambda, or a decorator that is not async itself.
         return await found if inspect.isawaitable(found) else found
 

@@ -19,6 +19,7 @@ __all__ = [
     "enable_verbose_stdout_logging",
     "log_model_data",
     "log_tool_data",
+    "traceback_of",
 ]
 
 log: logging.Logger = logging.getLogger("agentrun")
@@ -68,6 +69,12 @@ def dont_log_tool_data() -> bool:
     `AGENTRUN_DONT_LOG_TOOL_DATA` is asked first, then `OPENAI_AGENTS_DONT_LOG_TOOL_DATA`.
     """
     return _is_set("DONT_LOG_TOOL_DATA")
+
+
+def traceback_of(exc: Exception, *, tool_data: bool = False, model_data: bool = False) -> Exception | None:
+    """Return the `exc_info` of a record about `exc`: None where the environment forbids what a traceback may quote."""
+    hidden = (tool_data and dont_log_tool_data()) or (model_data and dont_log_model_data())
+    return None if hidden else exc
 
 
 def _is_set(name: str) -> bool:

@@ -40,17 +40,21 @@ async def run_in_thread(
     grace = 0.0
     results: list[_T] = []
     errors: list[BaseException] = []
+
+    def keep_outcome() -> None:
+        # Kept here and not handed over by the backend, to which a cancellation that `func` raises would be its own,
+        # and which takes no coroutine from a thread.
+        try:
+            results.append(func(*args, **kwargs))
+        except BaseException as exc:  # noqa: BLE001 - raised by the task that asked
+            errors.append(exc)
+
     ended = anyio.Event()
     waiting = anyio.CancelScope(shield=True)
 
     async def wait_for_thread() -> None:
         with waiting:
-            try:
-                results.append(await anyio.to_thread.run_sync(lambda: func(*args, **kwargs), abandon_on_cancel=True))
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as exc:  # noqa: BLE001 - handed over whole to the task that asked
-                errors.append(exc)
+            await anyio.to_thread.run_sync(keep_outcome, abandon_on_cancel=True)
         if waiting.cancelled_caught:
             _report(func, context, grace)
         ended.set()

@@ -16,7 +16,7 @@ import attrs
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._dataclass import Value
 from agentrun._exceptions import ModelBehaviorError, UserError
-from agentrun._logging import dont_log_tool_data
+from agentrun._logging import traceback_of
 
 if TYPE_CHECKING:
     from agentrun._context import ToolContext
@@ -132,7 +132,7 @@ async def tool_error_message(formatter: ToolErrorFormatter | None, args: ToolErr
             "the tool_error_formatter failed for tool %r with %s; the default message is used",
             args.tool_name,
             type(exc).__name__,
-            exc_info=None if dont_log_tool_data() else exc,  # the traceback may quote what the tool raised
+            exc_info=traceback_of(exc, tool_data=True),
         )
         return args.default_message
     if isinstance(message, str):

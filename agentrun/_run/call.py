@@ -18,8 +18,9 @@ from agentrun._agent_tool_values import AgentToolPause
 from agentrun._context import ToolContext
 from agentrun._exceptions import AgentsException, ToolTimeoutError, UserError
 from agentrun._items import ToolApprovalItem, ToolCallOutputItem
-from agentrun._logging import log_tool_data
+from agentrun._logging import log_tool_data, traceback_of
 from agentrun._run.edge import CancelledOnce
+from agentrun._run.leave import uncalled_for
 from agentrun._run.reply import PlannedCall, qualified_name, shown
 from agentrun._run.tool_guards import check_input, check_output
 from agentrun._tool import (
@@ -28,8 +29,8 @@ from agentrun._tool import (
     FunctionToolCustomDataContext,
     FunctionToolResult,
     ToolErrorFormatterArgs,
-    failure_output,
     tool_error_message,
+    tool_failure_output,
     tool_output_to_wire,
 )
 
@@ -280,12 +281,16 @@ class Call:
                 await starters.slots.take()
                 await self._perform(starters)
                 starters.slots.give_back()  # a call that failed keeps its slot, so that no other begins after it
-        except Exception as exc:
-            failure = self._failure(exc)
+        except BaseException as exc:
+            # A task that ends with a cancellation of its own would pass for one that has ended well.
+            error = uncalled_for(exc, f"a hook, guardrail or function of tool {self.name}")
+            if not isinstance(error, Exception):
+                raise
+            failure = self._failure(error)
             self._run.failure_order[id(failure)] = self._index
             if failure is exc:
                 raise
-            raise failure from exc
+            raise failure from error
         finally:
             self._ended = True
             if self._outcome.is_there:
@@ -344,7 +349,7 @@ class Call:
         cleanup = anyio.CancelScope()
         output: Any = None
         returned = False
-        uncalled_for: BaseException | None = None
+        failed: Exception | None = None
         with self._scope, cleanup:
             try:
                 if self.tool.nests_run:
@@ -353,13 +358,19 @@ class Call:
                     output = await CancelledOnce(self._body(), self._scope, lambda: self._begin_cleanup(cleanup))
                 returned = True
             except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
-                if self.tool.nests_run or self._scope.cancel_called:
+                error = exc if self._scope.cancel_called else uncalled_for(exc, f"tool {self.name}")
+                if not isinstance(error, Exception):
                     raise
-                uncalled_for = exc  # nobody cancelled anything: the tool raised it by itself
-            except Exception:
+                failed = error
+            except Exception as exc:
                 if not self._stopped:
                     raise
-                log.warning("tool %s failed while it was being stopped", self.name, exc_info=True)
+                log.warning(
+                    "tool %s failed with %s while it was being stopped",
+                    self.name,
+                    type(exc).__name__,
+                    exc_info=traceback_of(exc, tool_data=True),
+                )
         # Not `cancelled_caught`: on asyncio the cancellation that began the cleanup keeps this scope from catching its
         # own.
         if self._cleaning and cleanup.cancel_called:
@@ -372,15 +383,8 @@ class Call:
             await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
         elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
             return await self._time_out(limit)
-        return output if uncalled_for is None else await self._failed_by_itself(uncalled_for)
-
-    async def _failed_by_itself(self, cancelled: BaseException) -> Any:
-        """Return what the model is told of a tool that raised a cancellation of its own, or raise."""
-        error = RuntimeError(f"tool {self.name} raised {type(cancelled).__name__} although nobody cancelled it")
-        error.__cause__ = cancelled
-        if self.tool.on_failure is None:
-            raise error
-        return await failure_output(self.context, error, self.tool.on_failure)
+        # A cancellation of the tool's own has passed its `on_invoke_tool` by.
+        return output if failed is None else await tool_failure_output(self.tool, self.context, failed)
 
     async def _body(self) -> Any:
         return await self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)

@@ -18,6 +18,7 @@ from agentrun._config import (
 )
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
+from agentrun._logging import traceback_of
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -143,8 +144,12 @@ async def _blocked_message(run: Run, guardrail_name: str) -> str:
             blocked = blocked(OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context))
             if inspect.isawaitable(blocked):
                 blocked = cast("object", await blocked)
-        except Exception:  # boundary of the user's formatter: a wording that fails must not let the output out
-            log.exception("the formatter of output_guardrail_blocked_message failed; the default message is used")
+        except Exception as exc:  # boundary of the user's formatter: a wording that fails must not let the output out
+            log.error(
+                "the formatter of output_guardrail_blocked_message failed with %s; the default message is used",
+                type(exc).__name__,
+                exc_info=traceback_of(exc, tool_data=True, model_data=True),
+            )
             return WITHHELD
     return blocked if isinstance(blocked, str) and blocked else WITHHELD
 

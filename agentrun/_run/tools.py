@@ -9,6 +9,7 @@ import anyio
 from agentrun._exceptions import AgentsException, UserError
 from agentrun._items import RunItem
 from agentrun._run.call import Call, Outcome, context_of
+from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._run.order import InOrder, Slots
 from agentrun._run.reply import shown
 
@@ -97,7 +98,8 @@ async def _announce_end(run: Run, outcome: Outcome) -> None:
     raw = outcome.call.raw
     context = context_of(run, outcome.call)
     try:
-        await run.announce.tool_end(context, run.agent, outcome.call.tool, outcome.output)
+        with failing_if_uncalled_for("the on_tool_end hook"):
+            await run.announce.tool_end(context, run.agent, outcome.call.tool, outcome.output)
     except AgentsException:
         raise
     except Exception as exc:

@@ -256,7 +256,12 @@ async def test_a_handler_sees_the_events_of_the_nested_run_in_order_with_agent_a
 
 
 @covers("AT-6")
-async def test_what_a_handler_raises_is_logged_and_changes_nothing(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_handler_raises_is_logged_and_changes_nothing(
+    run: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTRUN_DONT_LOG_MODEL_DATA", "0")
+    monkeypatch.setenv("AGENTRUN_DONT_LOG_TOOL_DATA", "0")
+
     def handle(event: AgentToolStreamEvent) -> None:
         raise ValueError("cannot draw")
 

@@ -381,7 +381,12 @@ async def test_on_stream_gets_every_event_of_the_nested_run_in_order() -> None:
     assert {event["tool_call"].call_id for event in seen if event["tool_call"] is not None} == {"call_1"}
 
 
-async def test_a_sync_handler_that_fails_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("shown", ["neither", "model", "tool", "both"])
+async def test_a_sync_handler_that_fails_is_logged_and_changes_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, shown: str
+) -> None:
+    monkeypatch.setenv("AGENTRUN_DONT_LOG_MODEL_DATA", "0" if shown in ("model", "both") else "1")
+    monkeypatch.setenv("AGENTRUN_DONT_LOG_TOOL_DATA", "0" if shown in ("tool", "both") else "1")
     calls: list[Any] = []
 
     def watch(event: AgentToolStreamEvent) -> None:
@@ -392,7 +397,9 @@ async def test_a_sync_handler_that_fails_is_logged_and_changes_nothing(caplog: p
         result = await Runner.run(caller(expert("nothing").as_tool("expert", None, on_stream=watch)), "x")
     assert tool_output(result) == "nothing"
     assert len(calls) > 2
-    assert "the on_stream handler of agent tool 'expert' failed; the run goes on" in caplog.text
+    assert "on_stream handler of agent tool 'expert' failed with ZeroDivisionError; the run goes on" in caplog.text
+    # What an event holds may be in the exception's text
+    assert ("watching failed" in caplog.text) == (shown == "both")
 
 
 async def test_a_handler_that_falls_too_far_behind_cancels_the_nested_run_and_fails_the_call() -> None:

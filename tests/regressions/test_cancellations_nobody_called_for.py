@@ -10,14 +10,19 @@ from anyio.lowlevel import checkpoint
 
 from agentrun import (
     Agent,
+    FunctionTool,
     GuardrailFunctionOutput,
     InMemorySession,
     RunHooks,
     Runner,
+    UserError,
+    function_tool,
     input_guardrail,
     output_guardrail,
+    tool_input_guardrail,
+    tool_output_guardrail,
 )
-from agentrun.testing import ScriptedModel
+from agentrun.testing import ScriptedModel, function_call
 
 
 async def raise_cancellation() -> Any:
@@ -109,3 +114,98 @@ async def test_a_hook_that_raises_it_gives_no_stream_that_ends_as_if_all_were_we
                 pass
         else:
             await run(form == "block", agent, hooks=Broken())
+
+
+async def broken(*arguments: Any) -> Any:
+    return await raise_cancellation()
+
+
+async def answer() -> str:
+    return "an output"
+
+
+def tool(function: Any = answer, **options: Any) -> FunctionTool:
+    return function_tool(function, name_override="t", **options)
+
+
+def agent_tool(**options: Any) -> FunctionTool:
+    return Agent[Any](name="nested", model=ScriptedModel(["an output"])).as_tool("t", None, **options)
+
+
+class BrokenAround(RunHooks[Any]):
+    def __init__(self, moment: str) -> None:
+        self.moment = moment
+
+    async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
+        await (raise_cancellation() if self.moment == "start" else checkpoint())
+
+    async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
+        await (raise_cancellation() if self.moment == "end" else checkpoint())
+
+
+async def run_tool(streamed: bool, one: FunctionTool, hooks: Any = None) -> Any:
+    model = ScriptedModel([[function_call("t", {"input": "x"} if one.nests_run else {}, call_id="c")], "an answer"])
+    result = await run(streamed, Agent[Any](name="a", model=model, tools=[one]), hooks=hooks)
+    outputs = [item.output for item in result.new_items if item.type == "tool_call_output_item"]
+    assert result.final_output == "an answer"
+    return outputs
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tool(tool_input_guardrails=[tool_input_guardrail(broken)]),
+        lambda: tool(tool_output_guardrails=[tool_output_guardrail(broken)]),
+        lambda: tool(custom_data_extractor=broken),
+        lambda: tool(lambda: 1 / 0, failure_error_function=broken),
+        lambda: agent_tool(custom_output_extractor=broken, failure_error_function=None),
+    ],
+)
+async def test_no_call_is_lost_with_what_belongs_to_its_tool(streamed: bool, make: Any) -> None:
+    with pytest.raises(UserError, match=r"Error running tool t: .* raised Cancel.* although nobody cancelled it"):
+        await run_tool(streamed, make())
+
+
+@pytest.mark.parametrize("moment", ["start", "end"])
+async def test_no_call_is_lost_with_a_hook_of_it(moment: str) -> None:
+    with pytest.raises(UserError, match=r"Error running tool t: .*hook.* raised Cancel.* although nobody cancelled it"):
+        await run_tool(False, tool(), BrokenAround(moment))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("option", ["custom_output_extractor", "input_builder"])
+async def test_the_failure_function_of_an_agent_tool_is_told_of_it(streamed: bool, option: str) -> None:
+    told: list[Exception] = []
+
+    def word(context: Any, error: Exception) -> str:
+        told.append(error)
+        return "it failed"
+
+    options: dict[str, Any] = {option: broken}
+    assert await run_tool(streamed, agent_tool(**options, failure_error_function=word)) == ["it failed"]
+    assert isinstance(told[0], RuntimeError)
+    assert isinstance(told[0].__cause__, anyio.get_cancelled_exc_class())
+
+
+async def test_a_handler_of_nested_events_that_raises_it_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    assert await run_tool(False, agent_tool(on_stream=broken)) == ["an output"]
+    assert "the on_stream handler of agent tool 't' failed with RuntimeError; the run goes on" in caplog.text
+
+
+def raise_as_asyncio_does() -> str:
+    import asyncio
+
+    raise asyncio.CancelledError("in the thread")
+
+
+@pytest.mark.real_clock
+async def test_a_sync_tool_that_raises_it_in_its_thread_has_failed() -> None:
+    import asyncio
+
+    one = tool(raise_as_asyncio_does, failure_error_function=lambda context, error: f"it failed: {error}")
+    if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
+        assert await run_tool(False, one) == ["it failed: tool t raised CancelledError although nobody cancelled it"]
+    else:  # there it is an exception like KeyboardInterrupt, which no tool catches
+        with pytest.raises(asyncio.CancelledError, match="in the thread"):
+            await run_tool(False, one)
