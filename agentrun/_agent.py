@@ -16,7 +16,6 @@ from agentrun._context import RunContextWrapper, TContext
 from agentrun._dataclass import Dataclass
 from agentrun._exceptions import UserError
 from agentrun._fields import check_takes
-from agentrun._guardrail import InputGuardrail, OutputGuardrail
 from agentrun._handoff import Handoff, handoff
 from agentrun._hooks import AgentHooks, RunHooks
 from agentrun._settings import MaybeAwaitable, ModelSettings, from_plain
@@ -26,6 +25,7 @@ from agentrun.models._defaults import settings_for
 if TYPE_CHECKING:
     from agentrun._agent_tool import AgentToolStreamEvent, StructuredToolInputBuilder
     from agentrun._config import RunConfig
+    from agentrun._guardrail import InputGuardrail, OutputGuardrail
     from agentrun._result import RunResult, RunResultStreaming
     from agentrun._tool import FunctionTool, StopAtTools, ToolsToFinalOutputFunction
     from agentrun._tool_failure import ToolErrorFunction
@@ -78,10 +78,14 @@ def _check_handoff(agent: Any, place: str, value: Any) -> None:
         raise refuse(agent, place, value, "an Agent or a Handoff", "pass the agent object, or handoff(agent, ...)")
 
 
-def _check_guardrail(kind: type, decorator: str) -> Callable[[Any, str, Any], None]:
+def _check_guardrail(
+    kind: Literal["InputGuardrail", "OutputGuardrail"], decorator: str
+) -> Callable[[Any, str, Any], None]:
     def check(agent: Any, place: str, value: Any) -> None:
-        if not isinstance(value, kind):
-            raise refuse(agent, place, value, f"an {kind.__name__}", f"decorate the function with {decorator}")
+        from agentrun import _guardrail  # most programs have none
+
+        if not isinstance(value, getattr(_guardrail, kind)):
+            raise refuse(agent, place, value, f"an {kind}", f"decorate the function with {decorator}")
 
     return check
 
@@ -214,11 +218,12 @@ class Agent(AgentBase[TContext]):
     Left out, it is what suits the model, see `get_default_model_settings`.
     """
     input_guardrails: list[InputGuardrail[TContext]] = attrs.field(
-        factory=_new_input_guardrails, validator=check_list_of(_check_guardrail(InputGuardrail, "@input_guardrail"))
+        factory=_new_input_guardrails, validator=check_list_of(_check_guardrail("InputGuardrail", "@input_guardrail"))
     )
     """Run on the input when a run starts with this agent."""
     output_guardrails: list[OutputGuardrail[TContext]] = attrs.field(
-        factory=_new_output_guardrails, validator=check_list_of(_check_guardrail(OutputGuardrail, "@output_guardrail"))
+        factory=_new_output_guardrails,
+        validator=check_list_of(_check_guardrail("OutputGuardrail", "@output_guardrail")),
     )
     """Run on the final output that this agent makes."""
     output_type: type[Any] | AgentOutputSchemaBase | None = attrs.field(default=None, validator=_check_output_type)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agentrun._items import ToolApprovalItem
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Decision:
     """One decision on one call, or on every call of one tool of an agent."""
 
@@ -23,7 +23,7 @@ class Decision:
     """The fingerprint of the call that was decided; None for a decision that is bound to none."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class ToolDecision:
     """A decision on every call that one agent makes of one tool."""
 
@@ -51,7 +51,7 @@ def fingerprint(name: str, arguments: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Approvals:
     """The decisions taken so far. The decision on a call wins over the one on its tool; the last decision wins.
 

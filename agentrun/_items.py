@@ -87,14 +87,28 @@ def _raw(item: Any, name: str) -> Any:
     return cast("dict[str, Any]", item).get(name) if isinstance(item, dict) else getattr(item, name, None)
 
 
+def _kind_of(item: PlainItem[Any]) -> str:
+    return item.kind
+
+
 @attrs.define(eq=False, repr=False)
-class MessageOutputItem(RunItemBase[ResponseOutputMessage]):
+class PlainItem(RunItemBase[RawT]):
+    """The base of items that are their raw item and no more; they share its compiled methods."""
+
+    kind: ClassVar[str]
+    """What their `type` says."""
+    type: str = attrs.field(default=attrs.Factory(_kind_of, takes_self=True))  # type: ignore[misc]
+
+
+class MessageOutputItem(PlainItem[ResponseOutputMessage]):
     """A message of the model.
 
     Source: results, "New items".
     """
 
-    type: Literal["message_output_item"] = "message_output_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "message_output_item"
+    type: Literal["message_output_item"]  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
@@ -145,14 +159,15 @@ class ToolCallOutputItem(RunItemBase[Any]):
         return found
 
 
-@attrs.define(eq=False, repr=False)
-class HandoffCallItem(RunItemBase[ResponseFunctionToolCall]):
+class HandoffCallItem(PlainItem[ResponseFunctionToolCall]):
     """The model's call to hand over to another agent.
 
     Source: results, "New items".
     """
 
-    type: Literal["handoff_call_item"] = "handoff_call_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "handoff_call_item"
+    type: Literal["handoff_call_item"]  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
@@ -187,14 +202,15 @@ class HandoffOutputItem(RunItemBase["TResponseInputItem"]):
             self._target_ref, self._target = weakref.ref(self._target), None
 
 
-@attrs.define(eq=False, repr=False)
-class ReasoningItem(RunItemBase[ResponseReasoningItem]):
+class ReasoningItem(PlainItem[ResponseReasoningItem]):
     """What the model lets be seen of its reasoning.
 
     Source: results, "New items".
     """
 
-    type: Literal["reasoning_item"] = "reasoning_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "reasoning_item"
+    type: Literal["reasoning_item"]  # type: ignore[misc]
 
 
 @attrs.define(eq=False, repr=False)
@@ -260,76 +276,78 @@ class InputItem(RunItemBase[Any]):
     """An id that stays the same when the run is stored and loaded."""
 
 
-@attrs.define(eq=False, repr=False)
-class HostedItem(RunItemBase[RawT]):
-    """The base of the items that only tools run by the provider bring."""
-
-
-@attrs.define(eq=False, repr=False)
-class ToolSearchCallItem(HostedItem["ResponseToolSearchCall"]):
+class ToolSearchCallItem(PlainItem["ResponseToolSearchCall"]):
     """The model searched among deferred tools.
 
     Source: results, "New items".
     """
 
-    type: Literal["tool_search_call_item"] = "tool_search_call_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "tool_search_call_item"
+    type: Literal["tool_search_call_item"]  # type: ignore[misc]
 
 
-@attrs.define(eq=False, repr=False)
-class ToolSearchOutputItem(HostedItem["ResponseToolSearchOutputItem"]):
+class ToolSearchOutputItem(PlainItem["ResponseToolSearchOutputItem"]):
     """What the model's search among deferred tools found.
 
     Source: results, "New items".
     """
 
-    type: Literal["tool_search_output_item"] = "tool_search_output_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "tool_search_output_item"
+    type: Literal["tool_search_output_item"]  # type: ignore[misc]
 
 
-@attrs.define(eq=False, repr=False)
-class MCPListToolsItem(HostedItem["McpListTools"]):
+class MCPListToolsItem(PlainItem["McpListTools"]):
     """The tools of a hosted MCP server.
 
     Source: results, "New items".
     """
 
-    type: Literal["mcp_list_tools_item"] = "mcp_list_tools_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "mcp_list_tools_item"
+    type: Literal["mcp_list_tools_item"]  # type: ignore[misc]
 
 
-@attrs.define(eq=False, repr=False)
-class MCPApprovalRequestItem(HostedItem["McpApprovalRequest"]):
+class MCPApprovalRequestItem(PlainItem["McpApprovalRequest"]):
     """A hosted MCP server asks whether it may run a tool.
 
     Source: results, "New items".
     """
 
-    type: Literal["mcp_approval_request_item"] = "mcp_approval_request_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "mcp_approval_request_item"
+    type: Literal["mcp_approval_request_item"]  # type: ignore[misc]
 
 
-@attrs.define(eq=False, repr=False)
-class MCPApprovalResponseItem(HostedItem["McpApprovalResponse"]):
+class MCPApprovalResponseItem(PlainItem["McpApprovalResponse"]):
     """The answer to a hosted MCP server that asked.
 
     Source: results, "New items".
     """
 
-    type: Literal["mcp_approval_response_item"] = "mcp_approval_response_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "mcp_approval_response_item"
+    type: Literal["mcp_approval_response_item"]  # type: ignore[misc]
 
 
-@attrs.define(eq=False, repr=False)
-class CompactionItem(HostedItem["ResponseCompactionItem"]):
+class CompactionItem(PlainItem["ResponseCompactionItem"]):
     """The provider replaced older items by a compact form.
 
     Source: results, "New items".
     """
 
-    type: Literal["compaction_item"] = "compaction_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "compaction_item"
+    type: Literal["compaction_item"]  # type: ignore[misc]
 
 
-@attrs.define(eq=False, repr=False)
-class UnknownItem(HostedItem[Any]):
+class UnknownItem(PlainItem[Any]):
     """An output item of a type that this version does not know; it goes back to the model as it came."""
 
-    type: Literal["unknown_item"] = "unknown_item"  # type: ignore[misc]
+    __slots__ = ()
+    kind = "unknown_item"
+    type: Literal["unknown_item"]  # type: ignore[misc]
 
 
 RunItem: TypeAlias = (
@@ -431,9 +449,9 @@ class ItemHelpers:
     @classmethod
     def tool_call_output_item(cls, tool_call: ResponseFunctionToolCall, output: Any) -> TResponseInputItem:
         """Return the wire item that answers `tool_call` with `output`, converted as a tool's return value is."""
-        from agentrun._tool_output import tool_output_to_wire
+        from agentrun._tool_output import answer_item, tool_output_to_wire
 
-        return {"call_id": tool_call.call_id, "output": tool_output_to_wire(output), "type": "function_call_output"}
+        return answer_item(tool_call, tool_output_to_wire(output))
 
 
 def _parts(message: Any) -> list[Any]:

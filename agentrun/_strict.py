@@ -116,7 +116,7 @@ def subschemas(schema: JsonSchema) -> Iterator[tuple[str, JsonSchema]]:
             yield keyword, member
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Place:
     """Where in the document a conversion is."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import anyio
 
@@ -22,7 +22,6 @@ from agentrun._exceptions import (
     RunTimeoutError,
     UserError,
 )
-from agentrun._guardrail import InputGuardrailResult
 from agentrun._items import InputItem, MessageOutputItem, RunItem
 from agentrun._responses import ResponseOutputMessage, ResponseOutputText
 from agentrun._run import sessions
@@ -41,8 +40,14 @@ from agentrun._settings import connecting_within
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
-    from agentrun._guardrail import InputGuardrail
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from agentrun._guardrail import InputGuardrail, InputGuardrailResult
     from agentrun._run.call import Outcome
+
+    _Verdicts: TypeAlias = tuple[
+        MemoryObjectSendStream[InputGuardrailResult], MemoryObjectReceiveStream[InputGuardrailResult]
+    ]
 
 
 async def drive(run: Run) -> Decision:
@@ -132,7 +137,8 @@ async def _guarded(run: Run, guardrails: Sequence[InputGuardrail[Any]]) -> Async
     if run.spec.config.guardrail_gate == "output":
         run.sink.hold()
     # The guardrails own the send side, a clone each; the task that opens the gate owns the receive side.
-    send_verdicts, verdicts = anyio.create_memory_object_stream[InputGuardrailResult](len(guardrails))
+    ends: _Verdicts = anyio.create_memory_object_stream(len(guardrails))
+    send_verdicts, verdicts = ends
     asks = input_asks(run, guardrails, run.state.original_input)
     ended: dict[int, tuple[float, int]] = {}
     results = run.state.input_guardrail_results

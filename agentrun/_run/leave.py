@@ -133,7 +133,7 @@ def _attach(exc: BaseException, run_data: Callable[[], RunErrorDetails]) -> None
         return
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CapturedRun:
     """What `capture_run` has seen: the last run started inside its block."""
 

@@ -43,7 +43,7 @@ __all__ = [
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Reasoning:
     """Reasoning that is being received: the parts of a summary, or its full text."""
 
@@ -60,7 +60,7 @@ class Reasoning:
         return ResponseReasoningItem(id=FAKE_ID, summary=summary, content=content, extra={"provider_data": kept})
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Part:
     """Text or a refusal that is being received."""
 
@@ -76,7 +76,7 @@ class Part:
         return ResponseOutputText(text=text, annotations=list(self.annotations), logprobs=list(self.logprobs))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Message:
     """A message that is being received; text and refusal are a part each."""
 
@@ -88,7 +88,7 @@ class Message:
         return ResponseOutputMessage(id=FAKE_ID, content=content, status=status, extra={"provider_data": kept})
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """A call that is being received. It is announced once its name and its call id are known."""
 

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 
 from agentrun._exceptions import ModelBehaviorError, UserError
-from agentrun.models._advice import retry_advice
 from agentrun.models._defaults import account, client_options
 from agentrun.models._json import quoted
 from agentrun.models._limits import CONNECT_SECONDS, Limits
@@ -96,6 +95,8 @@ class OpenAIModel(Model):
 
     def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
         """Return whether and when the failed `request` may be sent again; None for what is no failure of HTTP."""
+        from agentrun.models._advice import retry_advice  # only failures need it
+
         return retry_advice(request)
 
     async def _post(self, path: str, body: bytes, settings: ModelSettings, *, accept: str) -> Exchange:

@@ -40,7 +40,7 @@ which becomes a summary, or `reasoning`, which becomes the full text."""
 _OMITTED = "[tool output omitted]"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Target:
     """Whom a request is for."""
 

@@ -20,10 +20,18 @@ def test_the_hosted_classes_load_with_the_first_item_that_needs_them() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", SCRIPT], check=True, timeout=50)
 
 
-RARE = {"agentrun._retry", "agentrun._schema", "agentrun._hosted", "agentrun.agent_output", "anyio.from_thread"}
+RARE = {
+    "agentrun._guardrail",
+    "agentrun._hosted",
+    "agentrun._retry",
+    "agentrun._schema",
+    "agentrun.agent_output",
+    "anyio.from_thread",
+}
 
 
 def test_a_program_that_declares_an_agent_loads_what_every_run_needs_and_no_more() -> None:
-    script = f"import sys; from agentrun import Agent, Runner, function_tool; print(*({RARE!r} & sys.modules.keys()))"
+    names = "Agent, OpenAIResponsesModel, Runner, function_tool"
+    script = f"import sys; from agentrun import {names}; print(*({RARE!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=50, capture_output=True, text=True)
     assert done.stdout.split() == []
