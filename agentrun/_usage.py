@@ -100,13 +100,15 @@ class Usage(Value):
         self.output_tokens += other.output_tokens
         self.total_tokens += other.total_tokens
         mine, theirs = self.input_tokens_details, other.input_tokens_details
-        cached = (mine.cached_tokens or 0) + (theirs.cached_tokens or 0)
-        written = (mine.cache_write_tokens or 0) + (theirs.cache_write_tokens or 0)
-        self.input_tokens_details = InputTokensDetails(cached_tokens=cached, cache_write_tokens=written)
-        reasoning = (self.output_tokens_details.reasoning_tokens or 0) + (
-            other.output_tokens_details.reasoning_tokens or 0
-        )
-        self.output_tokens_details = OutputTokensDetails(reasoning_tokens=reasoning)
+        if theirs.cached_tokens or theirs.cache_write_tokens:
+            self.input_tokens_details = InputTokensDetails(
+                cached_tokens=(mine.cached_tokens or 0) + (theirs.cached_tokens or 0),
+                cache_write_tokens=(mine.cache_write_tokens or 0) + (theirs.cache_write_tokens or 0),
+            )
+        reasoning = other.output_tokens_details.reasoning_tokens
+        if reasoning:
+            reasoning += self.output_tokens_details.reasoning_tokens or 0
+            self.output_tokens_details = OutputTokensDetails(reasoning_tokens=reasoning)
         if other.request_usage_entries:
             self.request_usage_entries.extend(map(_own, other.request_usage_entries))
         elif other.requests == 1 and (other.input_tokens or other.output_tokens or other.total_tokens):
