@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 import attrs
 
 from agentrun._dataclass import Dataclass
+from agentrun._wire_value import plain
+
+if TYPE_CHECKING:
+    from agentrun._responses import ResponseFunctionToolCall
 
 MAX_OUTPUT_CHARACTERS: Final = 1_000_000
 """Characters of text the model gets from one tool call; protects requests and providers from a tool that prints all it
@@ -214,6 +218,14 @@ def tool_output_to_wire(
     if parts is None:
         return _sendable(_cut(str(value), max_characters))
     return _within(parts, max_characters, max_data_characters)
+
+
+def answer_item(call: ResponseFunctionToolCall, output: str | list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the wire item that answers `call`; it names the caller too if the call does, which is a program's."""
+    answer: dict[str, Any] = {"call_id": call.call_id, "output": output, "type": "function_call_output"}
+    if call.caller is not None:
+        answer["caller"] = plain(call.caller)
+    return answer
 
 
 def _parts(value: Any) -> list[dict[str, Any]] | None:

@@ -33,6 +33,7 @@ from agentrun._tool import (
     tool_failure_output,
     tool_output_to_wire,
 )
+from agentrun._tool_output import answer_item
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
@@ -428,7 +429,7 @@ class Call:
         )
         outcome.item = ToolCallOutputItem(
             self._run.agent,
-            {"call_id": raw.call_id, "output": wire, "type": "function_call_output"},
+            answer_item(raw, wire),
             output,
             tool_origin=tool.tool_origin if tool is not None else None,
         )

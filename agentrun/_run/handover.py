@@ -15,11 +15,11 @@ from agentrun._run import sessions
 from agentrun._run.machine import Event
 from agentrun._run.record import new_outputs, record_results, record_turn, settle_pending
 from agentrun._run.tools import items_of
+from agentrun._tool_output import answer_item
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
     from agentrun._run.context import Run
-    from agentrun._run.reply import PlannedHandoff
 
 log = logging.getLogger("agentrun")
 
@@ -42,13 +42,13 @@ async def hand_over(run: Run) -> Event:
     first, *ignored = plan.handoffs
     source = turn.agent
     for other in ignored:
-        item = ToolCallOutputItem(source, _output_of(other, IGNORED), IGNORED)
+        item = ToolCallOutputItem(source, answer_item(other.raw, IGNORED), IGNORED)
         turn.extra_items.append(item)
         await run.sink.item(item)
     await anyio.lowlevel.checkpoint_if_cancelled()
     target = await first.handoff.on_invoke_handoff(state.context, first.raw.arguments)
     message = first.handoff.get_transfer_message(target)
-    output = HandoffOutputItem(source, _output_of(first, message), source, target)
+    output = HandoffOutputItem(source, answer_item(first.raw, message), source, target)
     await run.announce.handoff(state.context, source, target)
     turn.extra_items.append(output)
     await _record(run, first.handoff)
@@ -58,10 +58,6 @@ async def hand_over(run: Run) -> Event:
     state.agent_started = False
     await run.sink.agent(target)
     return Event.HANDED_OVER
-
-
-def _output_of(planned: PlannedHandoff, text: str) -> dict[str, Any]:
-    return {"call_id": planned.raw.call_id, "output": text, "type": "function_call_output"}
 
 
 async def _record(run: Run, handoff: Handoff[Any, Any]) -> None:

@@ -18,6 +18,7 @@ from anyio.lowlevel import checkpoint
 from agentrun import (
     Agent,
     FunctionTool,
+    ItemHelpers,
     ModelBehaviorError,
     RunConfig,
     RunContextWrapper,
@@ -31,7 +32,7 @@ from agentrun import (
     UserError,
     function_tool,
 )
-from agentrun.items import ResponseReasoningItem
+from agentrun.items import ResponseFunctionToolCall, ResponseReasoningItem
 from agentrun.testing import Gate, ScriptedModel, function_call
 
 covers = pytest.mark.covers
@@ -309,6 +310,16 @@ async def test_the_reasoning_right_before_a_repeated_call_goes_with_it(run: Any)
     replies = [[call("work", "c1")], [thought, call("work", "c1"), other, call("work", "c2")], "done"]
     result = await run(agent_of(replies, work))
     assert [item.raw_item for item in result.result.new_items if item.type == "reasoning_item"] == [other]
+
+
+@covers("S-34")
+async def test_the_output_names_the_program_that_made_the_call(run: Any) -> None:
+    caller: Any = {"type": "program", "caller_id": "p1"}
+    asked = ResponseFunctionToolCall(arguments="{}", call_id="c1", name="look", caller=caller)
+    result = await run(agent_of([[asked], "done"], look))
+    (output,) = [item.raw_item for item in result.result.new_items if item.type == "tool_call_output_item"]
+    assert output == {"call_id": "c1", "output": "saw ", "type": "function_call_output", "caller": caller}
+    assert ItemHelpers.tool_call_output_item(asked, "saw ") == output
 
 
 @covers("S-17")
