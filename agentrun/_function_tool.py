@@ -6,13 +6,14 @@ callable; everything about the callable is found out there, so that a call only 
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast, get_args, overload
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args, overload
 
 import attrs
 
@@ -22,6 +23,7 @@ from agentrun._fields import Check, check_takes
 from agentrun._strict import ensure_strict_json_schema
 from agentrun._tool_failure import (
     IMPLICIT_FAILURE,
+    ImplicitFailure,
     OnFailure,
     ToolArgumentsError,
     ToolErrorFunction,
@@ -54,6 +56,20 @@ ToolFunction: TypeAlias = Callable[..., Any]
 """What `function_tool` takes: a function, a method or a callable object, sync or async."""
 
 
+@attrs.frozen(eq=False)
+class FunctionInvoker:
+    """The `on_invoke_tool` of a tool made from a function, with what goes when another takes its place."""
+
+    _invoke: ToolInvoker
+    function: ToolFunction
+    runs_in_thread: bool
+    keeps_arguments: Callable[[Mapping[str, Any]], bool]
+
+    def __call__(self, context: ToolContext[Any], arguments: str) -> Awaitable[Any]:
+        """Run the function for one call."""
+        return self._invoke(context, arguments)
+
+
 class _Wrapped:
     """`__wrapped__` of a tool, and not of the class: `inspect` would take the class's signature from it."""
 
@@ -61,7 +77,10 @@ class _Wrapped:
         if tool is None:
             raise AttributeError(f"{owner.__name__} wraps nothing; its tools do")
         if tool.function is None:
-            raise AttributeError(f"tool {tool.name!r} was not made from a function, so it has no __wrapped__")
+            raise AttributeError(
+                f"tool {tool.name!r} has no __wrapped__: it was not made from a function, or its on_invoke_tool was "
+                "replaced"
+            )
         return tool.function
 
 
@@ -107,6 +126,8 @@ def _schema(instance: object, attribute: attrs.Attribute[Any], value: object) ->
 
 
 def _function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, FunctionInvoker):
+        return
     if not callable(value):
         raise TypeError(f"{_named(instance)}: {attribute.name} must be an async function, got {value!r}")
     check_takes(value, ("context", "arguments"), f"{_named(instance)}: {attribute.name}", TypeError)
@@ -114,7 +135,7 @@ def _function(instance: object, attribute: attrs.Attribute[Any], value: object) 
 
 def _optional_function(*parameters: str) -> Check:
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None or value is IMPLICIT_FAILURE:
+        if value is None or isinstance(value, ImplicitFailure):
             return
         name = "failure_error_function" if attribute.name == "on_failure" else attribute.name
         if not callable(value):
@@ -256,19 +277,12 @@ class FunctionTool(Dataclass):
     namespace_description: str | None = attrs.field(default=None, kw_only=True)
     max_output_characters: int = attrs.field(default=MAX_OUTPUT_CHARACTERS, kw_only=True, validator=_positive_count)
     """The most text the model gets from one call; longer text is cut, and says so."""
-    runs_in_thread: bool = attrs.field(default=False, kw_only=True)
-    """Whether its body is a sync function, which runs in a worker thread and can only be asked to stop."""
     nests_run: bool = attrs.field(default=False, kw_only=True)
     """Whether it runs an agent of its own."""
     nested_agent: Agent[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
     """The agent it runs, which a stored state finds by this."""
     on_failure: OnFailure = attrs.field(default=None, kw_only=True, validator=_optional_function("context", "error"))
     """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
-    function: ToolFunction | None = attrs.field(default=None, kw_only=True, repr=False)
-    """The function that `function_tool` decorated; None for a tool built by hand."""
-    keeps_arguments: Callable[[Mapping[str, Any]], bool] | None = attrs.field(default=None, kw_only=True, repr=False)
-    """Whether the body gets just the parsed arguments it is asked about; a `needs_approval` function is asked about no
-    others. None for tools that read their JSON text themselves."""
 
     def __attrs_post_init__(self) -> None:
         self.params_json_schema = self._own_schema(self.params_json_schema)
@@ -283,6 +297,32 @@ class FunctionTool(Dataclass):
         except UserError as exc:
             raise type(exc)(f"{_named(self)}: {exc.message}") from exc
 
+    def __copy__(self) -> Self:
+        """Return a copy that shares what the fields hold, but for the schemas; no constructor of a subclass runs."""
+        copied = object.__new__(type(self))
+        copied._take_over(self, lambda value: value)
+        invoke = self.on_invoke_tool
+        if inspect.ismethod(invoke) and invoke.__self__ is self:
+            copied.on_invoke_tool = invoke.__func__.__get__(copied)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy that shares what the tool calls, objects behind bound methods too, and the agent it runs."""
+        for name in attrs.fields_dict(FunctionTool):
+            value = getattr(self, name)
+            if name == "nested_agent" or (callable(value) and getattr(value, "__self__", None) is not self):
+                memo[id(value)] = value
+        copied = memo[id(self)] = object.__new__(type(self))
+        copied._take_over(self, lambda value: copy.deepcopy(value, memo))
+        return copied
+
+    def _take_over(self, other: FunctionTool, each: Callable[[Any], Any]) -> None:
+        """Take over what `each` makes of the attributes of `other`, those of a subclass too."""
+        of_subclass, slots = cast("tuple[dict[str, Any] | None, dict[str, Any]]", object.__getstate__(other))
+        for name, value in {**slots, **(of_subclass or {})}.items():
+            object.__setattr__(self, name, each(value))
+        FunctionTool.__attrs_post_init__(self)
+
     def __repr__(self) -> str:
         return f"FunctionTool(name={self.qualified_name!r})"
 
@@ -291,7 +331,25 @@ class FunctionTool(Dataclass):
         """The name with its namespace before it, `crm.lookup`."""
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
 
+    @property
+    def function(self) -> ToolFunction | None:
+        """The function that `function_tool` decorated; None for a tool built by hand, or with another invoker since."""
+        return self.on_invoke_tool.function if isinstance(self.on_invoke_tool, FunctionInvoker) else None
+
     __wrapped__: ClassVar[_Wrapped] = _Wrapped()
+
+    @property
+    def runs_in_thread(self) -> bool:
+        """Whether its body is a sync function, which runs in a worker thread and can only be asked to stop."""
+        return isinstance(self.on_invoke_tool, FunctionInvoker) and self.on_invoke_tool.runs_in_thread
+
+    @property
+    def keeps_arguments(self) -> Callable[[Mapping[str, Any]], bool] | None:
+        """Whether the body gets just the parsed arguments it is given; a `needs_approval` function sees no others.
+
+        None for tools that read their JSON text themselves.
+        """
+        return self.on_invoke_tool.keeps_arguments if isinstance(self.on_invoke_tool, FunctionInvoker) else None
 
     def to_wire(self) -> dict[str, Any]:
         """Return the tool as a member of a request's `tools`; the schemas in it are its own, so do not change them."""
@@ -428,12 +486,11 @@ def function_tool(  # noqa: PLR0913 - the documented signature
             use_docstring_info,
             strict_json_schema=strict_mode,
         )
-        is_async = _is_async(function)
         return FunctionTool(
             schema.name,
             schema.description or "",
             schema.params_json_schema,
-            with_failure_function(_invoker(function, schema, is_async=is_async), failure_error_function),
+            _invoker(function, schema, failure_error_function),
             strict_mode,
             is_enabled,
             tool_input_guardrails,
@@ -446,10 +503,7 @@ def function_tool(  # noqa: PLR0913 - the documented signature
             custom_data_extractor=custom_data_extractor,
             allowed_callers=allowed_callers,
             output_json_schema=_output_schema(schema.name, output_type, output_json_schema),
-            runs_in_thread=not is_async,
             on_failure=failure_error_function,
-            function=function,
-            keeps_arguments=schema.keeps_arguments,
         )
 
     return make if func is None else make(func)
@@ -482,7 +536,11 @@ def tool_namespace(*, name: str, description: str | None, tools: Sequence[Functi
                 f"tool namespace {name!r} has a tool of its own name, which is how providers write a tool without a "
                 "namespace; give one of them another name"
             )
-    return [attrs.evolve(tool, namespace=name.strip(), namespace_description=description.strip()) for tool in tools]
+    # Not attrs.evolve: a subclass may have a constructor of its own
+    copies = [copy.copy(tool) for tool in tools]
+    for copied in copies:
+        copied.namespace, copied.namespace_description = name.strip(), description.strip()
+    return copies
 
 
 def _check_function(function: Any, name_override: str | None) -> None:
@@ -507,7 +565,7 @@ def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> ToolInvoker:
+def _invoker(function: ToolFunction, schema: FuncSchema, on_failure: OnFailure) -> FunctionInvoker:
     """Return what calls `function` with a call's arguments; all that can be known before a call is known here."""
     from agentrun._json import StructureError
     from agentrun._threads import run_in_thread
@@ -538,7 +596,9 @@ def _invoker(function: ToolFunction, schema: FuncSchema, *, is_async: bool) -> T
         # A sync function may still hand back something to wait for: a lambda, or a decorator that is not async itself.
         return await found if inspect.isawaitable(found) else found
 
-    return invoke if is_async else invoke_in_thread
+    is_async = _is_async(function)
+    called = with_failure_function(invoke if is_async else invoke_in_thread, on_failure)
+    return FunctionInvoker(called, function, not is_async, schema.keeps_arguments)
 
 
 def _output_schema(name: str, output_type: Any | None, schema: dict[str, Any] | None) -> dict[str, Any] | None:
