@@ -32,7 +32,7 @@ from typing import Any
 
 import anyio
 
-from benchmarks import wire
+from benchmarks import floors, wire
 
 BASELINES = pathlib.Path(__file__).with_name("baselines.json")
 VERSION = f"{sys.implementation.name}-{sys.version_info.major}.{sys.version_info.minor}"
@@ -238,6 +238,16 @@ def tool_call() -> tuple[Work, int]:
     return _agentrun().tool_turns(1, 8), 8
 
 
+def floor_streamed() -> tuple[Work, int]:
+    """The nursery, scopes and stream of `turn-streamed`, empty."""
+    return lambda: floors.streamed_turn(4), 1
+
+
+def floor_tools() -> tuple[Work, int]:
+    """The nurseries and scopes of `tool-call`, empty."""
+    return lambda: floors.tool_turns(1, 8), 8
+
+
 CASES: dict[str, Case] = {
     case.__name__.replace("_", "-"): case
     for case in (
@@ -253,9 +263,11 @@ CASES: dict[str, Case] = {
         turn_streamed,
         tool_turn,
         tool_call,
+        floor_streamed,
+        floor_tools,
     )
 }
-ON_TRIO_TOO = ("sink-hop", "turn", "turn-streamed", "tool-turn", "tool-call")
+ON_TRIO_TOO = ("sink-hop", "turn", "turn-streamed", "tool-turn", "tool-call", "floor-streamed", "floor-tools")
 
 
 async def _done(work: Work) -> Any:
