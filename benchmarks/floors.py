@@ -62,7 +62,7 @@ async def tool_turns(turns: int, calls: int) -> None:
     """As many turns: a model's deadline, then a nursery with a task per call that sends its outcome."""
     for _ in range(turns):
         with anyio.CancelScope(deadline=anyio.current_time() + DEADLINE):
-            pass
+            await anyio.lowlevel.checkpoint_if_cancelled()
         send_outcomes, outcomes = anyio.create_memory_object_stream[int](calls)
         with send_outcomes, outcomes:
             async with anyio.create_task_group() as nursery:
