@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from agentrun.agent_output import AgentOutputSchemaBase
     from agentrun.memory import Session
     from agentrun.models.interface import Model
+
+log = logging.getLogger("agentrun")
 
 
 @attrs.define(eq=False, repr=False)
@@ -91,8 +94,8 @@ class Run:
     """What the calls of the first turn wait for."""
     failure_order: dict[int, int] = attrs.field(factory=dict[Any, Any])
     """The place of each failed call's exception in call order, by the exception's identity."""
-    collisions_noted: set[str] = attrs.field(factory=set[Any])
-    """The names of which it was said already that two tools have them."""
+    warned: set[str] = attrs.field(factory=set[Any])
+    """The warnings about what is declared that were logged already."""
     output: Any = None
     """The final output, from when it is there until it is accepted."""
     output_makers: list[Outcome] = attrs.field(factory=list[Any])
@@ -110,6 +113,12 @@ class Run:
     def agent(self) -> Agent[Any]:
         """The agent whose turn it is."""
         return self.turn.agent
+
+    def warn_once(self, message: str) -> None:
+        """Log a warning about what is declared, the first time in this run."""
+        if message not in self.warned:
+            self.warned.add(message)
+            log.warning("%s", message)
 
     def input_guardrails(self) -> list[InputGuardrail[Any]]:
         """Return the input guardrails of the run: those of its first agent, then the configured ones."""

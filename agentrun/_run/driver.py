@@ -7,7 +7,7 @@ there is no other path through a run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -301,8 +301,9 @@ async def _tool_answer(run: Run) -> bool:
         return False
     if behavior == "stop_on_first_tool":
         return _take_tool_output(run, outcomes[:1], outcomes[0].output)
-    if isinstance(behavior, dict):
-        names = cast("dict[str, Any]", behavior).get("stop_at_tool_names", [])
+    if isinstance(behavior, Mapping):
+        names = cast("Mapping[str, Any]", behavior).get("stop_at_tool_names", [])
+        _check_stops(run, names)
         for outcome in outcomes:
             tool = outcome.call.tool
             if tool is not None and (tool.name in names or tool.qualified_name in names):
@@ -317,6 +318,18 @@ async def _tool_answer(run: Run) -> bool:
             "expected a ToolsToFinalOutputResult"
         )
     return verdict.is_final_output and _take_tool_output(run, outcomes, verdict.final_output)
+
+
+def _check_stops(run: Run, names: Iterable[str]) -> None:
+    """Warn of names in `StopAtTools` that no tool or handoff has, enabled or not: they never stop the run."""
+    offer = run.turn.offer
+    assert offer is not None
+    tools = {getattr(tool, "qualified_name", tool.name): tool.name for tool in (*run.agent.tools, *offer.tools)}
+    unknown = [name for name in names if name not in {*tools, *tools.values(), *offer.handoffs}]
+    if unknown:
+        run.warn_once(
+            f"agent {run.agent.name!r} stops at the tools {unknown}, which it does not have; it has {list(tools)}"
+        )
 
 
 def _take_tool_output(run: Run, makers: list[Outcome], output: Any) -> bool:

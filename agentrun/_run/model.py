@@ -155,9 +155,7 @@ def _note_collision(run: Run, agent: Agent[Any], name: str) -> None:
     )
     if run.spec.config.tool_name_collision_policy == "error":
         raise UserError(message)
-    if name not in run.collisions_noted:
-        run.collisions_noted.add(name)
-        log.warning("%s", message)
+    run.warn_once(message)
 
 
 async def ask_model(run: Run) -> ModelResponse:
