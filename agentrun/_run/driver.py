@@ -72,7 +72,7 @@ async def drive(run: Run) -> Decision:
                 # dropped, unless it was paused: its approvals were given for one call each.
                 keeps = isinstance(exc, Exception) or run.state.pending is not None
                 if keeps and record_finished_calls(run):
-                    await sessions.store(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
+                    await sessions.store_failed(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
                 raise
 
 
@@ -383,10 +383,12 @@ async def _check_output(run: Run) -> Event:
         # A rejected message is dropped; a tool has run, so that its call stays, without what it returned.
         if run.output_makers:
             await withhold_output(run, exc)  # noqa: ASYNC120 - a cancel wins over the error
-            await _keep_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
+            record_turn(run)
+            await sessions.store_failed(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     except Exception:
-        await _keep_turn(run)  # noqa: ASYNC120 - a cancel wins over the error
+        record_turn(run)
+        await sessions.store_failed(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     record_turn(run)
     state.is_finished = True

@@ -19,6 +19,7 @@ import anyio.lowlevel
 from agentrun._exceptions import RunTimeoutError, UserError
 from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF, History, without_repeats
 from agentrun._items import ItemHelpers, ToolApprovalItem, copy_json
+from agentrun._logging import traceback_of
 from agentrun._run.holding import hold
 from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._settings import SessionSettings
@@ -172,6 +173,23 @@ async def store(run: Run) -> None:
         state.note_stored(_id_of(session), missing)
 
     await _write(run, session, items, note)
+
+
+async def store_failed(run: Run) -> None:
+    """Store, as `store` does, what is kept of a turn that has failed.
+
+    The failure of the turn is what the caller has to know of: what the session raises is logged, and the state knows
+    that nothing is stored.
+    """
+    try:
+        await store(run)
+    except Exception as exc:  # noqa: BLE001 - the failure that is on its way out counts
+        log.warning(
+            "the session raised %s when it was given what is kept of a failed turn; it is given it again with the "
+            "next write",
+            type(exc).__name__,
+            exc_info=traceback_of(exc, model_data=True, tool_data=True),
+        )
 
 
 def _id_of(session: Session) -> str | None:

@@ -393,6 +393,41 @@ async def test_a_write_that_fails_at_the_end_leaves_no_final_output() -> None:
     assert result.final_output is None
 
 
+@pytest.mark.parametrize("fails", ["tool", "guardrail"])
+async def test_a_write_that_fails_as_well_does_not_hide_why_the_run_failed(
+    run: Any, fails: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S-66: what was to be written goes into the next write."""
+    session = Notebook()
+
+    @function_tool
+    async def work() -> str:
+        session.broken["add"] = OSError("disk full")
+        return "worked"
+
+    @function_tool(failure_error_function=None)
+    async def fail() -> str:
+        await anyio.sleep(1)
+        raise ValueError("failed")
+
+    @output_guardrail
+    async def judge(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        raise ValueError("failed")
+
+    calls = [function_call("work", {}, call_id="w"), function_call("fail", {}, call_id="f")]
+    agent = agent_of(calls if fails == "tool" else calls[:1], "done").clone(tools=[work, fail])
+    if fails == "guardrail":
+        agent = agent.clone(tool_use_behavior="stop_on_first_tool", output_guardrails=[judge])
+    with pytest.raises((UserError, ValueError), match="failed") as caught:
+        await run(agent, session=session)
+    assert [item.type for item in caught.value.run_data.new_items] == [  # type: ignore[union-attr]
+        "tool_call_item",
+        "tool_call_output_item",
+    ]
+    assert "disk full" not in caplog.text
+    assert "the session raised OSError" in caplog.text
+
+
 @pytest.mark.parametrize("at", [0.05, 0.29, 0.35, 0.65, 0.7])
 async def test_a_slow_write_that_is_cancelled_is_stored_once_or_not_at_all(run: Any, at: float) -> None:
     """Painpoint 10: a write that takes 0.3 s, cut in the middle."""
