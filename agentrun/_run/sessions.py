@@ -183,7 +183,7 @@ async def store_failed(run: Run) -> None:
     """
     try:
         await store(run)
-    except Exception as exc:  # noqa: BLE001 - the failure that is on its way out counts
+    except Exception as exc:  # the failure that is on its way out counts
         log.warning(
             "the session raised %s when it was given what is kept of a failed turn; it is given it again with the "
             "next write",
