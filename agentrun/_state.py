@@ -298,6 +298,13 @@ class RunState(Generic[TContext, TAgent]):
                 state.stored_items += 1
             state = state.origin
 
+    def drop_unstored(self, left_out: set[int]) -> None:
+        """Forget the items of these ids, of those that no session has been given."""
+        gone = left_out & set(map(id, self.new_items[self.stored_items :]))
+        self.new_items = [item for item in self.new_items if id(item) not in gone]
+        if self.next_items is not None:
+            self.next_items = [item for item in self.next_items if id(item) not in gone]
+
     def release_agents(self) -> None:
         """Let go of the agents; the state cannot be run any more."""
         if not isinstance(cast("object", self.current_agent), weakref.ProxyType):

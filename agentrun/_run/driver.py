@@ -71,7 +71,7 @@ async def drive(run: Run) -> Decision:
                 # A turn that fails keeps the calls that have ended. One that is cancelled, alone or in a group, is
                 # dropped, unless it was paused: its approvals were given for one call each.
                 keeps = isinstance(exc, Exception) or run.state.pending is not None
-                if keeps and record_finished_calls(run):
+                if keeps and record_finished_calls(run) and (run.state.pending is None or not sessions.keeps_back(run)):
                     await sessions.store_failed(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
                 raise
 
@@ -407,7 +407,10 @@ async def _finish_turn(run: Run, decision: Decision) -> None:
     """Record a turn that is over and write it to the session; the last one waits for its output to be accepted."""
     if decision in (Decision.CHECK_OUTPUT, Decision.HAND_OVER, Decision.ASK_HANDLER):
         return
-    await _keep_turn(run)
+    if decision is Decision.PAUSE and sessions.keeps_back(run):
+        record_turn(run)
+    else:
+        await _keep_turn(run)
 
 
 PERFORM: dict[Decision, Callable[[Run], Awaitable[Event]]] = {

@@ -19,6 +19,7 @@ from agentrun._config import (
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
 from agentrun._logging import traceback_of
+from agentrun._run.sessions import keeps_back
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -133,7 +134,10 @@ async def withhold_output(run: Run, trip: OutputGuardrailTripwireTriggered) -> N
             judged.output = attrs.evolve(judged.output, output_info=None)
     plan = run.turn.plan
     assert plan is not None
-    plan.items = _without_messages(plan.items)
+    kept = _without_messages(plan.items)
+    if keeps_back(run):  # the first part of a turn that was paused is recorded already
+        run.state.drop_unstored(set(map(id, plan.items)) - set(map(id, kept)))
+    plan.items = kept
 
 
 async def _blocked_message(run: Run, guardrail_name: str) -> str:

@@ -124,6 +124,9 @@ def _apply(run: Run, filtered: HandoffInputData) -> None:
     if not resumed:
         state.raw_responses.append(plan.response)
     settle_pending(run, new_outputs(run))
+    if resumed and sessions.keeps_back(run):
+        left_out = set(map(id, _turn_items(run))) - set(map(id, mine))
+        state.drop_unstored(left_out)
     recorded = set(map(id, state.new_items))
     kept = [item for item in mine if id(item) not in recorded] if resumed else mine
     state.rewrite(

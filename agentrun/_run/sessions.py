@@ -151,8 +151,8 @@ def _without_orphans(items: list[TResponseInputItem], new: list[TResponseInputIt
 async def store(run: Run) -> None:
     """Store what of the run its session does not have yet: the input, and the turns since.
 
-    That is the input when the first turn begins and a turn when it is over; also what a run did before it was given a
-    session, and what a write did not store that failed.
+    That is the input when the first turn begins and a turn when it is over or paused; also what a run did before it
+    was given a session, and what a write did not store that failed.
 
     Raises:
         RunTimeoutError: the write took longer than `Timeouts.save`; whether it was stored, the session knows.
@@ -173,6 +173,16 @@ async def store(run: Run) -> None:
         state.note_stored(_id_of(session), missing)
 
     await _write(run, session, items, note)
+
+
+def keeps_back(run: Run) -> bool:
+    """Return whether the session gets nothing of a paused turn before that turn is over.
+
+    Where a tool's output may be the final one, output guardrails are still to judge what the turn has made.
+    """
+    if run.spec.session is None or run.agent.tool_use_behavior == "run_llm_again":
+        return False
+    return bool(run.agent.output_guardrails or run.spec.config.output_guardrails)
 
 
 async def store_failed(run: Run) -> None:

@@ -22,11 +22,13 @@ from agentrun import (
     Timeouts,
     UserError,
     function_tool,
+    handoff,
     input_guardrail,
     output_guardrail,
 )
+from agentrun.extensions.handoff_filters import remove_all_tools
 from agentrun.memory import InMemorySession
-from agentrun.testing import ModelStep, ScriptedModel, function_call
+from agentrun.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
 
 class Notebook(InMemorySession):
@@ -164,7 +166,7 @@ async def test_max_turns_keeps_every_turn(run: Any) -> None:
 @pytest.mark.parametrize("made_by", ["message", "tool"])
 @pytest.mark.parametrize("verdict", ["trip", "raise", "pass"])
 async def test_output_guardrails_decide_about_the_final_turn(run: Any, made_by: str, verdict: str) -> None:
-    """S-62, S-63."""
+    """S-62, S-63. What nobody has passed is kept back, whether a guardrail has tripped or has failed."""
 
     @output_guardrail
     async def judge(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
@@ -184,9 +186,9 @@ async def test_output_guardrails_decide_about_the_final_turn(run: Any, made_by: 
             await run(agent, session=session)
     kept = await session.kept()
     assert kept[:3] == ["user:hi", "call:c1", "out:c1"]
-    assert kept[3:] == (["assistant:done"] if made_by == "message" and verdict != "trip" else [])
+    assert kept[3:] == (["assistant:done"] if made_by == "message" and verdict == "pass" else [])
     output = (await session.get_items())[2]["output"]
-    assert (output == "worked") is (made_by == "message" or verdict != "trip"), "a judged output is withheld"
+    assert (output == "worked") is (made_by == "message" or verdict == "pass"), "a judged output is withheld"
 
 
 async def test_a_paused_run_stores_its_calls_and_the_resumed_one_what_is_new(run: Any) -> None:
@@ -361,6 +363,72 @@ async def test_a_session_goes_with_no_conversation_kept_elsewhere(run: Any, opti
         await run(agent_of("done"), session=Notebook(), **option)
     with pytest.raises(UserError, match="session goes with no"):
         Runner.run_streamed(agent_of("done"), "hi", session=Notebook(), **option)
+
+
+# --- paused turns that output guardrails are still to judge
+
+
+@output_guardrail
+async def accept(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+    return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
+
+
+@output_guardrail
+async def reject(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+    return GuardrailFunctionOutput(output_info=None, tripwire_triggered=True)
+
+
+ASKS = [assistant_message("first this"), function_call("work", {}, call_id="c")]
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "at_once"),
+    [
+        ({}, {}, True),
+        ({"output_guardrails": [accept]}, {}, True),
+        ({"tool_use_behavior": "stop_on_first_tool"}, {}, True),
+        ({"tool_use_behavior": "stop_on_first_tool", "output_guardrails": [accept]}, {}, False),
+        ({"tool_use_behavior": "stop_on_first_tool"}, {"output_guardrails": [accept]}, False),
+    ],
+)
+async def test_a_paused_turn_is_stored_when_it_is_over_if_its_output_may_be_judged(
+    run: Any, options: Any, config: Any, at_once: bool
+) -> None:
+    session = Notebook()
+    agent = agent_of(ASKS, "done", needs_approval=True, **options)
+    paused = await run(agent, session=session, run_config=RunConfig(**config))
+    assert len(await session.kept()) == (3 if at_once else 1)
+    state = await RunState.from_json(agent, paused.to_state().to_json())
+    state.approve(state.get_interruptions()[0])
+    await Runner.run(agent, state, session=session, run_config=RunConfig(**config))
+    assert (await session.kept())[:4] == ["user:hi", "assistant:first this", "call:c", "out:c"]
+
+
+async def test_what_a_handoff_filter_leaves_out_of_such_a_turn_is_never_stored(run: Any) -> None:
+    session = Notebook()
+    target = Agent("target", model=ScriptedModel(["done"]))
+    agent = agent_of(
+        [*ASKS, function_call("transfer_to_target", {}, call_id="h")],
+        needs_approval=True,
+        output_guardrails=[accept],
+        tool_use_behavior={"stop_at_tool_names": ["work"]},
+        handoffs=[handoff(target, input_filter=remove_all_tools)],
+    )
+    state = (await run(agent, session=session)).to_state()
+    state.approve(state.get_interruptions()[0])
+    result = await Runner.run(agent, state, session=session)
+    assert result.final_output == "done"
+    assert await session.kept() == ["user:hi", "assistant:first this", "assistant:done"]
+
+
+async def test_a_trip_after_the_pause_takes_the_messages_of_the_turn_with_it(run: Any) -> None:
+    session = Notebook()
+    agent = agent_of(ASKS, needs_approval=True, output_guardrails=[reject], tool_use_behavior="stop_on_first_tool")
+    state = (await run(agent, session=session)).to_state()
+    state.approve(state.get_interruptions()[0])
+    with pytest.raises(OutputGuardrailTripwireTriggered):
+        await Runner.run(agent, state, session=session)
+    assert await session.kept() == ["user:hi", "call:c", "out:c"]
 
 
 # --- failing and slow sessions
