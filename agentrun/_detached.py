@@ -1,4 +1,4 @@
-"""The quarantine: the only place that starts a task outside of a caller's nursery, and that imports a loop library.
+"""The quarantine: the only place that starts a task outside of a caller's nursery, and that knows a loop library.
 
 `Runner.run_streamed` without `async with` and without a task group has no nursery to run in. Its first event starts one
 root task here, with the caller's context variables, and that task hosts the run's nursery.
@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-_root_tasks: set[asyncio.Task[None]] = set()
-"""Keeps root tasks alive until they end: an asyncio loop itself holds them weakly."""
+_root_tasks: set[asyncio.Task[None]] = set()  # kept until they end: an asyncio loop itself holds them weakly
 
 
 def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) -> Callable[[Callable[[], None]], None]:
-    """Start `host` as a root task of the running loop.
+    """Start `host`, which raises nothing but the loop's own cancellation, as a root task of the running loop.
 
-    Args:
-        host: raises nothing but the loop's own cancellation.
-        name: the name of the task.
-
-    Returns:
-        A function that has the loop call a sync function soon. It may be called from any thread, also after the loop
-        has ended, when it does nothing.
+    Return a function that has the loop call a sync function soon. It may be called from any thread, also after the loop
+    has ended, when it does nothing.
     """
     context = contextvars.copy_context()
     trio: Any = sys.modules.get("trio")
@@ -56,3 +50,11 @@ def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) ->
             return
 
     return call_in_loop
+
+
+def is_cancelled_by_loop() -> bool:
+    """Return whether asyncio's own `Task.cancel()`, of which no scope knows, has cancelled the current task."""
+    try:
+        return bool(sys.modules["asyncio"].current_task().cancelling())
+    except (KeyError, RuntimeError):  # asyncio was never imported, or does not run here
+        return False

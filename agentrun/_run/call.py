@@ -8,6 +8,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
+
+_NOTHING: nullcontext[None] = nullcontext()
+_NO_OUTPUT = object()
 
 
 @attrs.define(eq=False, repr=False)
@@ -124,7 +128,11 @@ class Call:
         if not self._ended:
             self._stopped = True
             self.context.signal.tell("the run was cancelled")
-            self._scope.cancel("the run is being stopped")
+            self._scope.shield = False  # what stops the run reaches the call from here on
+
+    @property
+    def _is_cancelled(self) -> bool:
+        return self._stopped or self._scope.cancel_called
 
     async def is_settled_without_running(self) -> bool:
         """Answer an unknown name, a refused call, or one that waits for a decision; return whether it was any."""
@@ -347,45 +355,48 @@ class Call:
         limit = self.tool.timeout_seconds or self._run.spec.config.timeouts.tool
         if limit is not None:
             self._scope.deadline = anyio.current_time() + limit
-        cleanup = anyio.CancelScope()
-        output: Any = None
-        returned = False
-        failed: Exception | None = None
-        with self._scope, cleanup:
-            try:
-                if self.tool.nests_run:
-                    output = await self._body()
-                else:
-                    output = await CancelledOnce(self._body(), self._scope, lambda: self._begin_cleanup(cleanup))
-                returned = True
-            except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - kept, and raised below
-                error = exc if self._scope.cancel_called else uncalled_for(exc, f"tool {self.name}")
-                if not isinstance(error, Exception):
-                    raise
-                failed = error
-            except Exception as exc:
-                if not self._stopped:
-                    raise
-                log.warning(
-                    "tool %s failed with %s while it was being stopped",
-                    self.name,
-                    type(exc).__name__,
-                    exc_info=traceback_of(exc, tool_data=True),
+        # Without a deadline of its own, only `stop` cancels the call, and one scope does for both: see edge.py.
+        cleanup = self._scope if limit is None else anyio.CancelScope()
+        output: Any = _NO_OUTPUT
+        try:
+            with self._scope, _NOTHING if limit is None else cleanup:
+                output = await self._call_tool(cleanup)
+        finally:
+            if self._cleaning and cleanup.cancel_called:
+                self.context.signal.report(
+                    f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"
                 )
-        # Not `cancelled_caught`: on asyncio the cancellation that began the cleanup keeps this scope from catching its
-        # own.
-        if self._cleaning and cleanup.cancel_called:
-            self.context.signal.report(
-                f"the cleanup of tool {self.name!r} was cut short after {self._cleanup_seconds:g} s"
-            )
         if self._stopped:
-            if returned and not self.tool.tool_output_guardrails and not self.tool.nests_run:
+            if output is not _NO_OUTPUT and not self.tool.tool_output_guardrails and not self.tool.nests_run:
                 self._settle(output)  # it came to its end all the same: it has happened, and counts
             await anyio.lowlevel.checkpoint()  # raises: whoever stopped the call is cancelled or failing
         elif limit is not None and (self._cleaning or self._scope.cancelled_caught):
+            # Not the latter alone: on asyncio the cancellation that began the cleanup keeps a scope from catching it.
             return await self._time_out(limit)
+        return output
+
+    async def _call_tool(self, cleanup: anyio.CancelScope) -> Any:
+        """Return what the tool returned, or what it has for a failure; no output where one that is stopped failed."""
+        try:
+            if self.tool.nests_run:
+                return await self._body()
+            return await CancelledOnce(self._body(), lambda: self._is_cancelled, lambda: self._begin_cleanup(cleanup))
+        except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - raised, unless nobody called for it
+            error = exc if self._is_cancelled else uncalled_for(exc, f"tool {self.name}")
+            if not isinstance(error, Exception):
+                raise
+        except Exception as exc:
+            if not self._stopped:
+                raise
+            log.warning(
+                "tool %s failed with %s while it was being stopped",
+                self.name,
+                type(exc).__name__,
+                exc_info=traceback_of(exc, tool_data=True),
+            )
+            return _NO_OUTPUT
         # A cancellation of the tool's own has passed its `on_invoke_tool` by.
-        return output if failed is None else await tool_failure_output(self.tool, self.context, failed)
+        return await tool_failure_output(self.tool, self.context, error)
 
     async def _body(self) -> Any:
         return await self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)

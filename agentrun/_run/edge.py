@@ -2,14 +2,15 @@
 
 AnyIO and Trio cancel by level: inside a cancelled scope every checkpoint raises, so a plain ``finally: await ...`` in a
 tool is cut off, and on asyncio a tool that swallows cancellation is thrown at until it ends. People write tools for the
-other kind, where a cancellation is raised once. So a call runs like this::
+other kind, where a cancellation is raised once. So a call runs under a shield::
 
-    with CancelScope(shield=True) as call_scope:      # cancelled by the run or by its deadline, and by nothing else
-        with CancelScope() as cleanup_scope:          # shields the cleanup from call_scope, until its own deadline
-            await CancelledOnce(coroutine, ...)
+    with CancelScope(shield=True) as scope:
+        await CancelledOnce(coroutine, ...)
 
-`CancelledOnce` sees the first cancellation of `call_scope` being thrown into the coroutine, and shields `cleanup_scope`
-in that very step: what the coroutine awaits from there on is no longer cancelled, until the cleanup's deadline.
+Whoever stops the call lifts the shield: the cancellation of the run comes in. `CancelledOnce` sees it being thrown into
+the coroutine, and has the shield put back in that very step: what the coroutine awaits from there on is no longer
+cancelled, until the cleanup's deadline. A call with a deadline of its own is cancelled by that very scope, and needs a
+second one inside for its cleanup.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ _T = TypeVar("_T")
 
 
 class CancelledOnce(Generic[_T]):
-    """Awaits a coroutine, and calls `on_cancel` in the step in which `scope` first cancels it."""
+    """Awaits a coroutine, and calls `on_cancel` in the step in which it is first cancelled while `is_cancelled()`."""
 
-    __slots__ = ("_coroutine", "_on_cancel", "_scope")
+    __slots__ = ("_coroutine", "_is_cancelled", "_on_cancel")
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, _T], scope: anyio.CancelScope, on_cancel: Callable[[], None]
+        self,
+        coroutine: Coroutine[Any, Any, _T],
+        is_cancelled: Callable[[], bool],
+        on_cancel: Callable[[], None],
     ) -> None:
         self._coroutine = coroutine
-        self._scope = scope
+        self._is_cancelled = is_cancelled
         self._on_cancel = on_cancel
 
     def __await__(self) -> Generator[Any, Any, _T]:
@@ -42,7 +46,7 @@ class CancelledOnce(Generic[_T]):
         def tell(exc: object) -> None:
             # A scope inside the coroutine may be what cancels: that is none of our business.
             nonlocal told
-            if not told and self._scope.cancel_called and isinstance(exc, anyio.get_cancelled_exc_class()):
+            if not told and self._is_cancelled() and isinstance(exc, anyio.get_cancelled_exc_class()):
                 told = True
                 self._on_cancel()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
+from agentrun._detached import is_cancelled_by_loop
 from agentrun._exceptions import (
     AgentsException,
     InputGuardrailTripwireTriggered,
@@ -85,10 +86,9 @@ def one_exception(run_data: Callable[[], RunErrorDetails], order: Callable[[Base
 
 @contextmanager
 def failing_if_uncalled_for(what: str) -> Generator[None]:
-    """Make a cancellation that the block's own code raises a failure, where no scope round the block is cancelled.
+    """Make a cancellation that the block's own code raises a failure, where nobody has cancelled the block.
 
-    For the outermost block of a task that a nursery started: the nursery would take it for the end of that task, as if
-    all were well. A task that others cancel by other means than scopes must not use it.
+    A nursery would take it for the end of a task, as if all were well.
 
     Raises:
         RuntimeError: `what` raised the backend's cancellation, and nobody had cancelled it.
@@ -103,12 +103,13 @@ def failing_if_uncalled_for(what: str) -> Generator[None]:
 
 
 def uncalled_for(exc: BaseException, what: str) -> BaseException:
-    """Return `exc`, or the failure that it is: a cancellation which `what` raised while no scope round it is cancelled.
+    """Return `exc`, or the failure that it is: a cancellation which `what` raised while nobody had cancelled it.
 
-    For the `except` clause of a block that may be the outermost of its task; as `failing_if_uncalled_for`, which has
-    more to pay where nothing is raised.
+    For an `except` clause; as `failing_if_uncalled_for`, which has more to pay where nothing is raised.
     """
-    if not isinstance(exc, anyio.get_cancelled_exc_class()) or anyio.current_effective_deadline() == -math.inf:
+    if not isinstance(exc, anyio.get_cancelled_exc_class()):
+        return exc
+    if anyio.current_effective_deadline() == -math.inf or is_cancelled_by_loop():
         return exc
     failure = RuntimeError(f"{what} raised {type(exc).__name__} although nobody cancelled it")
     failure.__cause__ = exc
