@@ -143,7 +143,7 @@ async def check_output(run: Run, output: Any) -> None:
         OutputGuardrailTripwireTriggered: one tripped.
     """
     agent, context = run.agent, run.state.context
-    guardrails = [*agent.output_guardrails, *(run.spec.config.output_guardrails or ())]
+    guardrails = run.output_guardrails()
     if not guardrails:
         return
 
