@@ -20,6 +20,9 @@ from agentrun import (
 from agentrun.testing import ScriptedModel, assistant_message, function_call
 
 
+covers = pytest.mark.covers
+
+
 @function_tool
 async def look() -> str:
     """Look."""
@@ -52,6 +55,7 @@ async def failed(run: Any, reply: list[Any], hooks: Any, session: Any, **options
     return run_data(caught.value)
 
 
+@covers("GR-9", "S-63")
 @pytest.mark.parametrize("reply", [TOOL, MESSAGE], ids=["tool", "message"])
 @pytest.mark.parametrize("hooks", [Failing(), None], ids=["hook", "guardrail"])
 async def test_a_failure_before_the_verdict_withholds_the_output(run: Any, hooks: Any, reply: list[Any]) -> None:
@@ -67,6 +71,7 @@ async def test_a_failure_before_the_verdict_withholds_the_output(run: Any, hooks
         assert "a secret" not in str(data.output_guardrail_results), "verdicts quote what they are about"
 
 
+@covers("GR-9")
 async def test_guardrails_of_the_configuration_withhold_it_too() -> None:
     agent = Agent[Any](
         "a",
@@ -79,6 +84,7 @@ async def test_guardrails_of_the_configuration_withhold_it_too() -> None:
     assert "a secret" not in str(run_data(caught.value).new_items)  # type: ignore[union-attr]
 
 
+@covers("GR-9")
 async def test_without_output_guardrails_a_failing_hook_withholds_nothing(run: Any) -> None:
     data = await failed(run, [function_call("look", {}, call_id="c")], Failing(), None)
     assert data.new_items[1].output == "a secret"
