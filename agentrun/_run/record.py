@@ -45,7 +45,10 @@ def record_finished_calls(run: Run) -> bool:
     """
     turn, state = run.turn, run.state
     done = [outcome for outcome in turn.outcomes if outcome is not None and outcome.item is not None]
-    if turn.recorded or turn.plan is None or not done:
+    if turn.recorded or turn.plan is None:
+        return False
+    if not done:
+        settle_pending(run, [])  # a nested run may have made some of the calls that this one waits for
         return False
     turn.recorded = True
     state.turn_open = False

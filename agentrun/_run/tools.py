@@ -38,7 +38,7 @@ async def run_calls(run: Run) -> None:
     calls = [
         Call(run, index, planned)
         for index, planned in enumerate(plan.calls)
-        if (ended := turn.outcomes[index]) is None or ended.interruptions
+        if (ended := turn.outcomes[index]) is None or ended.item is None
     ]
     waiting = [call for call in calls if not await call.is_settled_without_running()]
     if not waiting:

@@ -367,7 +367,7 @@ def _input_item(at: At) -> dict[str, Any]:
 
 
 def _check_waiting(at: At, state: RunState[Any]) -> None:
-    """Refuse open decisions on calls that do not wait, and a nested run that waits for nothing."""
+    """Refuse open decisions on calls that do not wait, and a nested run without an open turn."""
     pending = state.pending
     asked = [getattr(item, "call_id", None) for item in pending.items] if pending is not None else []
     open_calls = [call_id for call_id in asked if pending is not None and call_id not in pending.outputs]
@@ -383,10 +383,10 @@ def _check_waiting(at: At, state: RunState[Any]) -> None:
                 f"this run state cannot be read: {at.path}.pending_turn.nested.{call_id} belongs to no open call; "
                 f"the pending turn has {open_calls}"
             )
-        if not nested.interruptions:
+        if nested.pending is None:
             raise UserError(
-                f"this run state cannot be read: {at.path}.pending_turn.nested.{call_id}.interruptions is empty, "
-                "expected what the nested run waits for"
+                f"this run state cannot be read: {at.path}.pending_turn.nested.{call_id}.pending_turn is null, "
+                "expected the turn that the nested run goes on with"
             )
 
 

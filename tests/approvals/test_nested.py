@@ -23,7 +23,7 @@ from agentrun import (
     handoff,
     input_guardrail,
 )
-from agentrun.testing import ModelStep, ScriptedModel, assistant_message, function_call
+from agentrun.testing import Gate, ModelStep, ScriptedModel, assistant_message, function_call
 
 
 def ask(name: str, call_id: str, text: str = "go") -> Any:
@@ -117,6 +117,29 @@ async def test_a_state_with_a_nested_pause_that_is_run_twice_runs_nothing_twice(
     assert (await run(tower.agent, state)).final_output == "again"
     assert tower.done == ["look", "cut rope"]
     assert [len(model.calls) for model in tower.models] == [2, 2, 3]
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+async def test_a_nested_run_that_was_cancelled_after_the_approved_call_goes_on_behind_it(
+    run: Any, stored: Any, depth: int
+) -> None:
+    """RT-12 in nested runs."""
+    tower = Tower(depth)
+    state = await stored(tower.agent, (await run(tower.agent)).to_state())
+    state.approve(state.get_interruptions()[0])
+    answer = Gate()
+    tower.inner.model = ScriptedModel([ModelStep.respond("never", gate=answer)])
+    async with anyio.create_task_group() as nursery:
+        nursery.start_soon(run, tower.agent, state)
+        await answer.wait_reached()
+        nursery.cancel_scope.cancel()
+    assert tower.done == ["look", "cut rope"]
+    tower.inner.model = tower.models[0]
+    result = await run(tower.agent, await stored(tower.agent, state))
+    assert result.final_output == f"done at {depth - 1}"
+    assert tower.done == ["look", "cut rope"]
+    outer: Any = tower.models[-1].calls[-1].input
+    assert outer[-1]["output"] == ("inner done" if depth == 2 else "done at 1")
 
 
 async def test_hooks_of_the_outer_run_see_one_start_and_one_end(run: Any, stored: Any) -> None:

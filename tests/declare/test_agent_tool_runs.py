@@ -14,6 +14,7 @@ import pytest
 from agentrun import (
     Agent,
     AgentToolStreamEvent,
+    AgentUpdatedStreamEvent,
     GuardrailFunctionOutput,
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
@@ -21,6 +22,7 @@ from agentrun import (
     RunContextWrapper,
     RunHooks,
     Runner,
+    ToolContext,
     UserError,
     function_tool,
     input_guardrail,
@@ -415,6 +417,47 @@ async def test_a_handler_that_falls_too_far_behind_cancels_the_nested_run_and_fa
     told = nested.as_tool("expert", None, on_stream=watch, on_stream_max_pending_events=2)
     nested.model = ScriptedModel(["a long text " * 50])
     assert "error" in tool_output(await Runner.run(caller(told), "x"))
+
+
+async def test_events_that_come_all_at_once_are_no_backlog_for_a_handler_that_waits_for_nothing() -> None:
+    seen: list[str] = []
+
+    async def watch(event: AgentToolStreamEvent) -> None:
+        seen.append(event["event"].type)
+
+    tool = expert("a long text " * 50).as_tool("expert", None, on_stream=watch, on_stream_max_pending_events=1)
+    assert tool_output(await Runner.run(caller(tool), "x")) == "a long text " * 50
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_test_may_put_a_run_of_its_own_in_the_place_of_the_runner(
+    monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    asked: list[Any] = []
+    seen: list[Any] = []
+
+    class Answer:
+        final_output = "made up"
+
+        async def stream_events(self) -> Any:
+            yield AgentUpdatedStreamEvent(nested)
+
+    async def run(starting_agent: Any, input: Any, **options: Any) -> Answer:
+        asked.append(input)
+        return Answer()
+
+    def run_streamed(starting_agent: Any, input: Any, **options: Any) -> Answer:
+        asked.append(input)
+        return Answer()
+
+    nested = expert()
+    tool = nested.as_tool("expert", None, on_stream=seen.append if streamed else None)
+    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(Runner, "run_streamed", run_streamed)
+    context = ToolContext(None, tool_name="expert", tool_call_id="call_1", tool_arguments=json.dumps(CALL))
+    assert await tool.on_invoke_tool(context, json.dumps(CALL)) == "made up"
+    assert asked == ["what is new?"] and [told["agent"] for told in seen] == [nested] * streamed
 
 
 async def test_the_formatter_of_the_run_words_no_failures_of_agent_tools() -> None:
