@@ -19,7 +19,6 @@ from agentrun import (
 )
 from agentrun.testing import ScriptedModel, assistant_message, function_call
 
-
 covers = pytest.mark.covers
 
 
