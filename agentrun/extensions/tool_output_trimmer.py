@@ -23,10 +23,36 @@ __all__ = ["ToolOutputTrimmer"]
 _TOOL_SEARCH = "tool_search"
 _PROSE = frozenset({"$comment", "description", "examples", "title"})
 """What a JSON schema says to readers; a call can be written without it."""
-_NAMED = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+_NAMED = frozenset({"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"})
 """Keywords whose keys are names of the tool's author, which may be `title` or `description` too."""
-_VALUES = frozenset({"const", "default", "enum", "required"})
-"""Keywords that hold data and no schema."""
+_SCHEMAS = frozenset(
+    {
+        "additionalItems",
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "contains",
+        "contentSchema",
+        "else",
+        "if",
+        "items",
+        "not",
+        "oneOf",
+        "prefixItems",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+"""Keywords that hold a schema, or a list of them; all others hold data."""
+_MEMBERS: Mapping[str, frozenset[str]] = {
+    "input_text": frozenset({"type", "text"}),
+    "input_image": frozenset({"type", "image_url", "file_id", "detail"}),
+    "input_file": frozenset({"type", "file_data", "file_url", "file_id", "filename", "detail"}),
+}
+"""The parts that a tool's output may have; others are not ours to shorten."""
+_DETAILS = (None, "auto", "high", "low", "original")
 
 
 def _whole_number(lowest: int) -> Any:
@@ -50,8 +76,9 @@ class ToolOutputTrimmer(Dataclass):
     """Replace the large outputs of tools in older turns by their beginning, in what a model is sent.
 
     Give it to `RunConfig(call_model_input_filter=...)`. What the run keeps and a session stores stays whole. An output
-    of several parts becomes a text that names the images and files which were dropped; tools that a tool search found
-    lose the descriptions in their schemas and stay callable. What would not get shorter is left alone.
+    of several parts becomes a text of up to `max_output_chars` that names, where there is room, the images and files
+    which were dropped; tools that a tool search found lose the descriptions in their schemas and stay callable. What
+    would not get shorter is left alone.
 
     Raises:
         ValueError: a number is out of range, or `trimmable_tools` is no name and no group of names.
@@ -98,30 +125,57 @@ class ToolOutputTrimmer(Dataclass):
 
     def _shorter(self, output: Any, name: str) -> str | None:
         """Return the text to stand for `output`, or None where it is to stay."""
-        dropped = ""
         if is_array(output):
             parts = _Parts.of(output)
-            if parts is None:
-                return None
-            text, size = parts.text, parts.size
-            if parts.dropped:
-                dropped = "; dropped " + ", ".join(f"{count} {kind}" for kind, count in sorted(parts.dropped.items()))
-        else:
-            text = output if isinstance(output, str) else str(output)
-            size = len(text)
-        if size <= self.max_output_chars:
+            return None if parts is None or parts.size <= self.max_output_chars else self._summary(parts, name)
+        text = output if isinstance(output, str) else str(output)
+        if len(text) <= self.max_output_chars:
             return None
         kept = text[: self.preview_chars]
-        shorter = f"[Trimmed: {name} output, {size} characters, the first {len(kept)} follow{dropped}]\n{kept}..."
-        return shorter if len(shorter) < size else None
+        shorter = f"[Trimmed: {name} output, {len(text)} chars, preview {len(kept)}]\n{kept}..."
+        return shorter if len(shorter) < len(text) else None
+
+    def _summary(self, parts: _Parts, name: str) -> str:
+        """Return what stands for `parts`, within `max_output_chars`: their text comes before what is said of them."""
+        kept = parts.text[: self.preview_chars]
+        ending = "..." if len(kept) < len(parts.text) else ""
+        dropped = ", ".join(f"{count} {kind}" for kind, count in sorted(parts.dropped.items()))
+        headers = [
+            f"[Trimmed: {name} output, payload {parts.size}, preview {len(kept)}{dropped and ', dropped ' + dropped}]",
+            f"[Trimmed: {', '.join(sorted(parts.dropped))}]" if parts.dropped else "[Trimmed]",
+        ]
+        body = f"\n{kept}{ending}" if kept else ""
+        for header in headers:
+            if len(header) + len(body) <= self.max_output_chars:
+                return header + body
+        header = "[Trimmed]"
+        left = self.max_output_chars - len(header) - len("\n...")
+        return f"{header}\n{kept[:left]}..." if kept and left > 0 else header[: self.max_output_chars]
 
     def _trimmed_search(self, item: TResponseInputItem) -> TResponseInputItem:
         tools = item.get("tools")
+        if tools is None:
+            return self._trimmed_results(item)
         size = len(str(tools))
         if not is_array(tools) or size <= self.max_output_chars:
             return item
         found = [self._without_prose(tool) for tool in tools]
         return {**item, "tools": found} if len(str(found)) < size else item
+
+    def _trimmed_results(self, item: TResponseInputItem) -> TResponseInputItem:
+        """Shorten what a search found as texts, as histories of before hold it."""
+        results = item.get("results")
+        if not is_array(results):
+            return item
+        found: list[Any] = []
+        for one in results:
+            text = (
+                self._shorter(one["text"], _TOOL_SEARCH)
+                if is_object(one) and isinstance(one.get("text"), str)
+                else None
+            )
+            found.append(one if text is None else {**one, "text": text})
+        return {**item, "results": found}
 
     def _without_prose(self, tool: Any) -> Any:
         """Return a tool's definition with a short description, and with a schema that has none."""
@@ -161,18 +215,20 @@ class _Parts:
 
     @classmethod
     def of(cls, parts: list[Any]) -> _Parts | None:
-        """Return what `parts` hold, or None where one is of a kind that is not known."""
+        """Return what `parts` hold, or None where one is not as tools' outputs have them."""
         texts: list[str] = []
         dropped = Counter[str]()
         size = 0
         for part in parts:
             if not is_object(part):
                 return None
-            kind = part.get("type")
-            if kind == "input_text" and isinstance(part.get("text"), str):
-                texts.append(part["text"])
-            elif kind in {"input_image", "input_file"}:
+            kind = str(part.get("type"))
+            if not part.keys() <= _MEMBERS.get(kind, frozenset()) or part.get("detail") not in _DETAILS:
+                return None
+            if kind != "input_text":
                 dropped[kind] += 1
+            elif isinstance(part.get("text"), str):
+                texts.append(part["text"])
             else:
                 return None
             size += sum(len(value) for key, value in part.items() if key != "type" and isinstance(value, str))
@@ -187,10 +243,10 @@ def _bare_schema(schema: Any) -> Any:
         return schema
     bare: dict[str, Any] = {}
     for key, value in schema.items():
-        if key in _VALUES:
-            bare[key] = value
-        elif key in _NAMED and is_object(value):
+        if key in _NAMED and is_object(value):
             bare[key] = {name: _bare_schema(inner) for name, inner in value.items()}
-        elif key not in _PROSE:
+        elif key in _SCHEMAS:
             bare[key] = _bare_schema(value)
+        elif key not in _PROSE:
+            bare[key] = value
     return bare

@@ -38,7 +38,7 @@ OLD = [user(), *called(LONG), user(), user()]
 
 def test_a_long_output_of_an_old_turn_becomes_its_beginning() -> None:
     output = trim(OLD)[2]["output"]
-    assert output.startswith("[Trimmed: look output, 1000 characters")
+    assert output.startswith("[Trimmed: look output, 1000 chars, preview 200]")
     assert output.endswith("\n" + "x" * 200 + "...")
 
 
@@ -78,11 +78,36 @@ def test_an_output_without_its_call_is_of_an_unknown_tool() -> None:
 def test_parts_become_a_text_that_names_what_was_dropped() -> None:
     parts = [{"type": "input_text", "text": "seen"}, {"type": "input_image", "image_url": "data:" + LONG}]
     output = trim([user(), *called(parts), user(), user()])[2]["output"]
-    assert "1 input_image" in output
-    assert output.endswith("\nseen...")
+    assert output == "[Trimmed: look output, payload 1009, preview 4, dropped 1 input_image]\nseen"
 
 
-@pytest.mark.parametrize("part", ["text", {"type": "new", "text": LONG}])
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (90, "[Trimmed: look output, payload 1100, preview 9, dropped 1 input_image]\n" + "s" * 9 + "..."),
+        (40, "[Trimmed: input_image]\n" + "s" * 9 + "..."),
+        (20, "[Trimmed]\n" + "s" * 7 + "..."),
+        (12, "[Trimmed]"),
+        (1, "["),
+    ],
+)
+def test_a_text_for_parts_has_the_room_of_one_output_and_is_not_trimmed_again(room: int, expected: str) -> None:
+    parts = [{"type": "input_image", "image_url": LONG}, {"type": "input_text", "text": "s" * 100}]
+    once = trim([user(), *called(parts), user(), user()], max_output_chars=room, preview_chars=9)
+    assert once[2]["output"] == expected
+    assert trim(once, max_output_chars=room, preview_chars=9) == once
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "text",
+        {"type": "new", "text": LONG},
+        {"type": "input_text", "text": LONG, "more": 1},
+        {"type": "input_text", "text": None, "file": LONG},
+        {"type": "input_image", "image_url": LONG, "detail": "none"},
+    ],
+)
 def test_parts_of_an_unknown_kind_stay(part: Any) -> None:
     items = [user(), *called([part]), user(), user()]
     assert trim(items) == items
@@ -94,7 +119,9 @@ def test_tools_that_were_found_lose_their_prose_and_stay_callable() -> None:
         "title": "T",
         "description": LONG,
         "properties": {"title": {"type": "string", "description": LONG, "enum": ["title"]}, "free": True},
-        "anyOf": [{"required": ["title"]}],
+        "anyOf": [{"required": ["title"], "description": LONG}],
+        "dependentRequired": {"title": ["free"]},
+        "x-mine": {"title": "data"},
         "required": ["title"],
     }
     tool = {"type": "function", "name": "f", "description": LONG, "parameters": schema}
@@ -117,6 +144,8 @@ def test_tools_that_were_found_lose_their_prose_and_stay_callable() -> None:
                         "type": "object",
                         "properties": {"title": {"type": "string", "enum": ["title"]}, "free": True},
                         "anyOf": [{"required": ["title"]}],
+                        "dependentRequired": {"title": ["free"]},
+                        "x-mine": {"title": "data"},
                         "required": ["title"],
                     },
                 }
@@ -125,6 +154,17 @@ def test_tools_that_were_found_lose_their_prose_and_stay_callable() -> None:
         "odd",
     ]
     assert trim(items, trimmable_tools="f") == items
+
+
+def test_texts_that_a_search_found_are_shortened() -> None:
+    found = {
+        "type": "tool_search_output",
+        "call_id": "s",
+        "results": [{"text": LONG, "id": 1}, {"text": "short"}, "odd"],
+    }
+    first, *others = trim([user(), found, user(), user()])[1]["results"]
+    assert first == {"text": f"[Trimmed: tool_search output, 1000 chars, preview 200]\n{'x' * 200}...", "id": 1}
+    assert others == [{"text": "short"}, "odd"]
 
 
 @pytest.mark.parametrize(
