@@ -125,6 +125,15 @@ def _schema(instance: object, attribute: attrs.Attribute[Any], value: object) ->
         raise TypeError(f"{_named(instance)}: {attribute.name} must be a JSON schema as a dict, got {value!r}")
 
 
+def _object_schema(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _schema(instance, attribute, value)
+    if value.get("type") not in ("object", ["object"]) and "$ref" not in value:
+        raise UserError(
+            f"{_named(instance)}: {attribute.name} must describe an object, got {value!r}; return a dataclass or a "
+            "TypedDict, with what is no object as a field of it"
+        )
+
+
 def _function(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if isinstance(value, FunctionInvoker):
         return
@@ -219,7 +228,7 @@ class FunctionTool(Dataclass):
     Raises:
         TypeError: a field has a value of the wrong type.
         ValueError: the timeout is no positive, finite number.
-        UserError: the name is empty, or the schema cannot be strict.
+        UserError: the name is empty, a schema cannot be strict, or that of the output describes no object.
 
     Source: tools, "Custom function tools".
     """
@@ -266,9 +275,9 @@ class FunctionTool(Dataclass):
     allowed_callers: list[ToolCaller] | None = attrs.field(default=None, kw_only=True, validator=_callers)
     """Who may call it; None leaves the provider's default."""
     output_json_schema: dict[str, Any] | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(_schema)
+        default=None, kw_only=True, validator=attrs.validators.optional(_object_schema)
     )
-    """The JSON schema of what it returns, for programs that call it."""
+    """The JSON schema of what it returns, an object, for programs that call it; always made strict."""
 
     tool_origin: ToolOrigin = attrs.field(default=ToolOrigin(ToolOriginType.FUNCTION), kw_only=True)
     """What it was made from."""
@@ -285,13 +294,12 @@ class FunctionTool(Dataclass):
     """The failure function that `on_invoke_tool` applies; a run asks it for failures that only the run can see."""
 
     def __attrs_post_init__(self) -> None:
-        self.params_json_schema = self._own_schema(self.params_json_schema)
+        given = self.params_json_schema
+        self.params_json_schema = self._strict(given) if self.strict_json_schema else dict(given)
         if self.output_json_schema is not None:
-            self.output_json_schema = self._own_schema(self.output_json_schema)
+            self.output_json_schema = self._strict(self.output_json_schema)
 
-    def _own_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        if not self.strict_json_schema:
-            return dict(schema)
+    def _strict(self, schema: dict[str, Any]) -> dict[str, Any]:
         try:
             return ensure_strict_json_schema(schema)
         except UserError as exc:
@@ -463,7 +471,8 @@ def function_tool(  # noqa: PLR0913 - the documented signature
         defer_loading: whether the model finds the tool by searching only.
         custom_data_extractor: makes data for the output item that the model never sees.
         allowed_callers: who may call the tool.
-        output_type: the type of what the function returns; its JSON schema is told to programs that call the tool.
+        output_type: the type of what the function returns, one with named fields; its JSON schema is told to programs
+            that call the tool.
         output_json_schema: that schema itself; not together with `output_type`.
 
     Raises:

@@ -7,7 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import anyio
 import pytest
@@ -70,16 +70,23 @@ class TestSchema:
 
     def test_options_of_the_request_are_sent_only_when_they_are_set(self) -> None:
         tool = function_tool(
-            weather, defer_loading=True, allowed_callers=["programmatic"], output_json_schema={"type": "string"}
+            weather, defer_loading=True, allowed_callers=["programmatic"], output_json_schema={"type": ["object"]}
         )
         wire = tool.to_wire()
         assert wire["defer_loading"] is True
         assert wire["allowed_callers"] == ["programmatic"]
-        assert wire["output_schema"] == {"type": "string"}
+        assert wire["output_schema"] == {"type": "object", "additionalProperties": False}
 
     def test_an_output_type_becomes_the_output_schema(self) -> None:
-        tool = function_tool(weather, output_type=list[int])
-        assert tool.output_json_schema == {"type": "array", "items": {"type": "integer"}}
+        class Forecast(TypedDict):
+            degrees: int
+
+        for strict in (True, False):
+            tool = function_tool(weather, output_type=Forecast, strict_mode=strict)
+            schema = tool.output_json_schema
+            assert schema is not None
+            assert (schema["properties"]["degrees"]["type"], schema["required"]) == ("integer", ["degrees"])
+            assert schema["additionalProperties"] is False
 
     def test_the_schema_given_to_a_hand_built_tool_is_copied_and_made_strict(self) -> None:
         given: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "object", "properties": {}}}}

@@ -130,6 +130,17 @@ def test_a_sync_function_may_have_a_timeout() -> None:
         ({"allowed_callers": "direct"}, UserError, r"allowed_callers must be a non-empty list .* got 'direct'"),
         ({"allowed_callers": []}, UserError, r"allowed_callers must be a non-empty list .* got \[\]"),
         ({"output_type": int, "output_json_schema": {}}, UserError, r"tool 'plain' has an output_type and an output_"),
+        (
+            {"output_type": list[int]},
+            UserError,
+            r"tool 'plain': output_json_schema must describe an object, got {'type",
+        ),
+        ({"output_json_schema": {}}, UserError, r"tool 'plain': output_json_schema must describe an object, got {}; "),
+        (
+            {"output_json_schema": {"anyOf": [{"type": "object"}]}, "strict_mode": False},
+            UserError,
+            "describe an object",
+        ),
         ({"output_type": Connection}, UserError, r"tool 'plain': output_type Connection has no JSON schema"),
     ],
 )
