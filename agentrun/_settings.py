@@ -82,6 +82,12 @@ def positive_seconds(instance: object, attribute: attrs.Attribute[Any], value: A
         raise ValueError(f"{attribute.name} must be a positive number of seconds or None, got {value!r}")
 
 
+def _not_negative(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    number(instance, attribute, value)
+    if value is not None and not value >= 0:  # NaN is not
+        raise ValueError(f"{type(instance).__name__}.{attribute.name} must be 0 or more, got {value!r}")
+
+
 @attrs.define(eq=False, repr=False)
 class Reasoning(Value):
     """How a reasoning model should think; goes to the provider as it is.
@@ -93,6 +99,9 @@ class Reasoning(Value):
     summary: str | None = None
     generate_summary: str | None = None
     extra: dict[str, Any] | None = None
+    """Members that have no field here, as they go to the provider."""
+    mode: str | None = None
+    context: str | None = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -100,16 +109,16 @@ class ModelRetryBackoffSettings(Value):
     """How long to wait between attempts, in seconds; a field left None means its documented default.
 
     Raises:
-        ValueError: a field holds a value of the wrong type.
+        ValueError: a field holds a value of the wrong type, or less than 0.
 
     Source: models, "Retries".
     """
 
-    initial_delay: float | None = attrs.field(default=None, validator=number)
+    initial_delay: float | None = attrs.field(default=None, validator=_not_negative)
     """Seconds before the second attempt; 0.25 when None."""
-    max_delay: float | None = attrs.field(default=None, validator=number)
+    max_delay: float | None = attrs.field(default=None, validator=_not_negative)
     """The longest wait; 2 when None."""
-    multiplier: float | None = attrs.field(default=None, validator=number)
+    multiplier: float | None = attrs.field(default=None, validator=_not_negative)
     """By how much each wait is longer than the last; 2 when None."""
     jitter: bool | None = attrs.field(default=None, validator=optional_flag)
     """Whether to spread the waits at random; True when None."""
@@ -168,8 +177,11 @@ def _merged(base: _T, override: _T) -> _T:
 def _reasoning(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    fields = cast("dict[str, Any]", value)
-    return Reasoning(**fields) if fields.keys() <= {"effort", "summary", "generate_summary"} else fields
+    members = dict(cast("dict[str, Any]", value))
+    extra: dict[str, Any] = dict(members.pop("extra", None) or {})
+    for name in members.keys() - {field.name for field in attrs.fields(Reasoning)}:
+        extra[name] = members.pop(name)
+    return Reasoning(**members, extra=extra or None)
 
 
 def _retry(value: Any) -> ModelRetrySettings | None:

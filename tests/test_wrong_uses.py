@@ -168,6 +168,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
         ValueError,
         ("ModelRetrySettings.max_retries", "whole number", "'3'"),
     ),
+    "a wait that is less than nothing": (
+        lambda: ModelRetrySettings(backoff={"max_delay": -1}),  # type: ignore[arg-type]
+        ValueError,
+        ("ModelRetryBackoffSettings.max_delay", "0 or more", "-1"),
+    ),
     "a policy that is no function": (
         lambda: ModelRetrySettings(policy="always"),  # type: ignore[arg-type]
         TypeError,

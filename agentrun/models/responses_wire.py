@@ -246,7 +246,7 @@ def reasoning(settings: ModelSettings) -> Json | None:
     else:
         found = {
             name: getattr(value, name)
-            for name in ("effort", "summary", "generate_summary", "extra")
+            for name in ("effort", "summary", "generate_summary", "mode", "context", "extra")
             if getattr(value, name, None) is not None
         }
     more = found.pop("extra", None)

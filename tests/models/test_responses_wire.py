@@ -156,6 +156,14 @@ def test_reasoning_may_be_given_in_any_class(value: Any) -> None:
     assert body(settings=ModelSettings(reasoning=value))["reasoning"] == {"effort": "high"}
 
 
+@pytest.mark.parametrize("kind", [dict, Reasoning])
+def test_reasoning_has_all_members_of_the_api_and_takes_others(kind: Any) -> None:
+    settings = ModelSettings(reasoning=kind(mode="pro", context="all_turns", extra={"new": 1}))
+    assert settings.reasoning == Reasoning(mode="pro", context="all_turns", extra={"new": 1})
+    assert body(settings=settings)["reasoning"] == {"mode": "pro", "context": "all_turns", "new": 1}
+    assert ModelSettings(reasoning={"mode": "pro", "new": 1}).reasoning == Reasoning(mode="pro", extra={"new": 1})
+
+
 def test_ids_that_no_provider_gave_and_our_own_marks_are_not_sent() -> None:
     mark = {"provider_data": {"model": "m"}}
     message: dict[str, Any] = {"type": "message", "role": "assistant", "content": []}
