@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
@@ -227,36 +228,41 @@ def _context_to_json(
         UserError: with `strict`, a context that would not come back as it is.
     """
     context = wrapper.context
-    meta: dict[str, Json] = {"type": type(context).__name__, "serialized_via": "none", "requires_deserializer": False}
     value: Json = None
+    how, omitted = "none", False
     if context is None:
         pass
     elif serializer is not None:
-        value = dict(serializer(context))
-        meta.update(serialized_via="context_serializer", requires_deserializer=True)
+        value, how = dict(serializer(context)), "context_serializer"
     elif isinstance(context, Mapping):
-        value = dict(cast("Mapping[str, Any]", context))
-        meta["serialized_via"] = "mapping"
+        value, how = dict(cast("Mapping[str, Any]", context)), "mapping"
     elif strict:
         raise UserError(
             f"the context is a {type(context).__name__}, which has no JSON form of its own; "
             "pass context_serializer, or a dict as context"
         )
     else:
-        value = _data_class_to_json(context)
-        meta.update(serialized_via="omitted" if value is None else "data class", requires_deserializer=True)
-        meta["omitted"] = value is None
+        with suppress(UserError, TypeError, ValueError, RecursionError):  # a lock or a connection among the fields
+            value = _json_of(_data_class_to_json(context))
+        omitted = value is None
+        how = "omitted" if omitted else "model_dump" if _kind_of(context) == "pydantic" else "asdict"
         log.warning(
             "the context of a run, a %s, is stored %s; pass context_serializer to store it whole",
             type(context).__name__,
-            "not at all" if value is None else "as a plain dict",
+            "not at all" if omitted else "as a plain dict",
         )
-        value = {} if value is None else value
+        value = {} if omitted else value
     try:
-        check_depth(value, "the context")
-        value = json.loads(json.dumps(value, allow_nan=False))
+        value = _json_of(value)
     except (TypeError, ValueError, RecursionError) as exc:
         raise UserError(f"the context has no JSON form: {exc}; pass context_serializer") from exc
+    meta: dict[str, Json] = {
+        "type": type(cast("object", context)).__name__,
+        "original_type": _kind_of(context),
+        "serialized_via": how,
+        "requires_deserializer": how not in ("none", "mapping"),
+        "omitted": omitted,
+    }
     return {
         "context": value,
         "context_meta": meta,
@@ -264,6 +270,16 @@ def _context_to_json(
         "approvals": _approvals_to_json(wrapper.approvals, names),
         "tool_input": _json_or_text(wrapper.tool_input),
     }
+
+
+def _kind_of(context: Any) -> str:
+    import dataclasses
+
+    if context is None or isinstance(context, Mapping):
+        return "none" if context is None else "mapping"
+    if attrs.has(cast("type[object]", type(context))) or dataclasses.is_dataclass(context):
+        return "dataclass"
+    return "pydantic" if hasattr(context, "model_dump") else "custom"
 
 
 def _data_class_to_json(value: Any) -> dict[str, Any] | None:
@@ -275,6 +291,12 @@ def _data_class_to_json(value: Any) -> dict[str, Any] | None:
         return dataclasses.asdict(value)
     dump = getattr(value, "model_dump", None)
     return dump(mode="json") if dump is not None else None
+
+
+def _json_of(value: Any) -> Json:
+    check_depth(value, "the context")
+    found: Json = json.loads(json.dumps(value, allow_nan=False))
+    return found
 
 
 def _verdict_to_json(output: GuardrailFunctionOutput) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -137,6 +138,22 @@ async def test_any_other_object_is_left_out_with_a_warning(caplog: pytest.LogCap
     with pytest.raises(UserError, match="Opaque"):
         state.to_json(strict_context=True)
     assert (await RunState.from_json(agent, data)).context.context == {}
+
+
+@pytest.mark.parametrize("content", [threading.Lock(), {1, 2}, float("nan")])
+@pytest.mark.parametrize("kind", [Plain, Attrs])
+async def test_a_data_class_that_holds_what_no_json_can_is_left_out_with_a_warning(
+    kind: Any, content: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, state = await paused(kind(name=content))
+    with caplog.at_level(logging.WARNING, "agentrun"):
+        found = state.to_json()["context"]
+    assert found["context"] == {} and found["context_meta"]["omitted"] is True
+    assert found["context_meta"]["serialized_via"] == "omitted" and "not at all" in caplog.text
+    with pytest.raises(UserError, match="context_serializer"):
+        state.to_json(strict_context=True)
+    kept = state.to_json(context_serializer=lambda context: {"n": 1}, strict_context=True)["context"]
+    assert (kept["context"], kept["context_meta"]["omitted"]) == ({"n": 1}, False)
 
 
 async def test_serializers_and_override() -> None:
