@@ -266,12 +266,16 @@ async def _decide_retry(
         request.conversation_id,
     )
     safe, unsafe = context.replay_safety == "safe", context.replay_safety == "unsafe"
-    if settings is None or settings.policy is None:
+    # Programs that the provider runs call tools of ours, so what was begun may have had effects here as well
+    ran_programs = any(isinstance(tool, ProgrammaticToolCallingTool) for tool in request.offer.tools)
+    # The provider has only said that another request holds the conversation: whatever the policy is about, try again
+    locked = context.normalized.error_code == "conversation_locked" and not ran_programs
+    if locked and (advice is None or advice.suggested):
+        decision = RetryDecision(retry=True, delay=advice.retry_after if advice else None)
+    elif settings is None or settings.policy is None:
         wanted = advice is not None and bool(advice.suggested) and safe
         decision = RetryDecision(retry=wanted, delay=advice.retry_after if advice else None)
     else:
-        # Programs that the provider runs call tools of ours, so what was begun may have had effects here as well
-        ran_programs = any(isinstance(tool, ProgrammaticToolCallingTool) for tool in request.offer.tools)
         if context.normalized.is_abort or (unsafe and (stream or ran_programs)):
             return RetryDecision(retry=False)
         decision = await evaluate_policy(settings.policy, context)

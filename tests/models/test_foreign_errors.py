@@ -93,3 +93,22 @@ def test_a_conversation_that_another_request_holds_is_worth_another_attempt() ->
     advice = retry_advice(ModelRetryAdviceRequest(error, 1, stream=False, conversation_id="conv"))
     assert advice is not None
     assert (advice.suggested, advice.replay_safety) == (True, "safe")
+
+
+class BadRequestError(Exception):
+    """Like the openai library's."""
+
+    status_code = 400
+    code = "conversation_locked"
+
+
+@pytest.mark.parametrize("retry", [None, ModelRetrySettings(policy=retry_policies.network_error())])
+async def test_a_held_conversation_is_asked_again_whatever_the_policy_is_about(retry: Any) -> None:
+    model = ScriptedModel([BadRequestError("locked"), "done"])
+    agent = Agent[Any](name="a", model=model, model_settings=ModelSettings(retry=retry))
+    result = await Runner.run(agent, "hi")
+    assert (result.final_output, result.context_wrapper.usage.requests) == ("done", 2)
+    never = ModelSettings(retry=ModelRetrySettings(max_retries=0))
+    model = ScriptedModel([BadRequestError("locked"), "done"])
+    with pytest.raises(BadRequestError):
+        await Runner.run(Agent[Any](name="a", model=model, model_settings=never), "hi")
