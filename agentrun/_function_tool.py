@@ -457,8 +457,9 @@ def function_tool(  # noqa: PLR0913 - the documented signature
         description_override: the description, instead of the docstring's.
         docstring_style: "google", "numpy" or "sphinx"; None finds out.
         use_docstring_info: whether the docstring is read at all.
-        failure_error_function: makes an output for the model from what the function raises; None lets it end the run.
-            The default one says that the tool failed and shows no internals; for wrong arguments it lists the faults.
+        failure_error_function: makes an output for the model from what the function raises; None lets it end the run,
+            and so does a function that returns None. The default one says that the tool failed and shows no internals;
+            for wrong arguments it lists the faults.
         strict_mode: whether the schema is strict, which lets the provider guarantee valid arguments.
         is_enabled: whether the model sees the tool; a function is asked before each turn.
         needs_approval: whether a call waits for a person.

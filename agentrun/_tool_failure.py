@@ -30,7 +30,7 @@ DEFAULT_APPROVAL_REJECTION_MESSAGE: Final = "Tool execution was not approved."
 """What the model is told of a refused call, when nobody says otherwise."""
 
 ToolErrorFunction: TypeAlias = "Callable[[RunContextWrapper[Any], Exception], MaybeAwaitable[str]]"
-"""Makes the tool's output from what the tool raised."""
+"""Makes the tool's output from what the tool raised; None instead of a text lets it end the run."""
 
 ToolErrorKind = Literal["approval_rejected", "tool_not_found", "tool_exception"]
 
@@ -152,12 +152,16 @@ async def failure_output(
     """Return the output of a call whose tool raised `error`, and note the error on the context.
 
     Raises:
-        Exception: whatever the failure function raises.
+        Exception: `error` itself, when the failure function returns None; else whatever that function raises.
     """
     context.failure = error
     if not isinstance(on_failure, ImplicitFailure):
-        text = on_failure(context, error)
-        return await text if inspect.isawaitable(text) else text
+        text: Any = on_failure(context, error)
+        if inspect.isawaitable(text):
+            text = await text
+        if text is None:
+            raise error
+        return cast("str", text)
     default_message = default_tool_error_function(context, error)
     formatter = context.run_config.tool_error_formatter if context.run_config is not None else None
     return await tool_error_message(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
@@ -194,18 +195,24 @@ _DATA_KEYS = ("image_url", "file_data")
 
 
 def tool_output_to_wire(
-    value: Any, *, max_characters: int = MAX_OUTPUT_CHARACTERS, max_data_characters: int = MAX_OUTPUT_DATA_CHARACTERS
+    value: Any,
+    *,
+    max_characters: int = MAX_OUTPUT_CHARACTERS,
+    max_data_characters: int = MAX_OUTPUT_DATA_CHARACTERS,
+    for_program: bool = False,
 ) -> str | list[dict[str, Any]]:
     """Return what the model gets for a tool's return value.
 
     A str goes as it is. `ToolOutputText`, `ToolOutputImage`, `ToolOutputFileContent`, dicts of the same shape, and
     non-empty lists of nothing but these become content parts (`input_text`, `input_image`, `input_file`). Everything
-    else is `str(value)`, so None is "None" and a list of numbers its repr.
+    else is `str(value)`, so None is "None" and a list of numbers its repr; for a program it is
+    JSON, if it has a JSON form.
 
     Args:
         value: what the tool returned.
         max_characters: the most text; more is cut, and the cut is said at its end.
         max_data_characters: the most image and file data; a part beyond it is replaced by a text that says so.
+        for_program: whether a program reads it, or may do so.
 
     Raises:
         Exception: whatever `str(value)` raises.
@@ -216,8 +223,17 @@ def tool_output_to_wire(
         return _sendable(_cut(value, max_characters))
     parts = _parts(value)
     if parts is None:
-        return _sendable(_cut(str(value), max_characters))
+        return _sendable(_cut(_json_text(value) if for_program else str(value), max_characters))
     return _within(parts, max_characters, max_data_characters)
+
+
+def _json_text(value: Any) -> str:
+    from agentrun._schema.core import as_json
+
+    try:
+        return json.dumps(as_json(value), ensure_ascii=False, separators=(",", ":"))
+    except TypeError:  # it has no JSON form; what it says of itself is better than nothing
+        return str(value)
 
 
 def answer_item(call: ResponseFunctionToolCall, output: str | list[dict[str, Any]]) -> dict[str, Any]:

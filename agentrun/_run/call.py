@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
     from agentrun._guardrail import ToolInputGuardrailResult, ToolOutputGuardrailResult
+    from agentrun._responses import ResponseFunctionToolCall
     from agentrun._run.context import Run
     from agentrun._run.tools import Starters
     from agentrun._state import RunState
@@ -436,7 +437,11 @@ class Call:
         wire = (
             tool_output_to_wire(output)
             if tool is None
-            else tool_output_to_wire(output, max_characters=tool.max_output_characters)
+            else tool_output_to_wire(
+                output,
+                max_characters=tool.max_output_characters,
+                for_program=tool.output_json_schema is not None or _is_by_program(raw),
+            )
         )
         outcome.item = ToolCallOutputItem(
             self._run.agent,
@@ -473,6 +478,10 @@ class Call:
                 f"the custom_data_extractor of tool {self.name!r} returned what is no JSON ({exc}); return a dict of "
                 "text, numbers, lists and dicts, which a stored state can keep"
             ) from exc
+
+
+def _is_by_program(call: ResponseFunctionToolCall) -> bool:
+    return call.caller is not None and call.caller.get("type") == "program"
 
 
 def _refuse_constant(name: str) -> Any:

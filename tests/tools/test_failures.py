@@ -68,6 +68,18 @@ class TestExceptions:
             await call(function_tool(_fail, failure_error_function=None), "{}")
         assert "_fail" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
 
+    @pytest.mark.parametrize("later", [False, True])
+    async def test_a_function_that_returns_none_lets_the_exception_pass(self, call: Any, later: bool) -> None:
+        async def decline_later(ctx: RunContextWrapper[Any], error: Exception) -> Any:
+            await anyio.lowlevel.checkpoint()
+
+        def decline(ctx: RunContextWrapper[Any], error: Exception) -> Any:
+            return None
+
+        tool = function_tool(_fail, failure_error_function=decline_later if later else decline)
+        with pytest.raises(ValueError, match="password 3"):
+            await call(tool, "{}")
+
     async def test_an_exception_of_agentrun_is_worded_like_any_other(self, call: Any) -> None:
         @function_tool
         async def nested() -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentrun import Agent, Runner, function_tool
 from agentrun._tool import (
     MAX_OUTPUT_CHARACTERS,
     ToolOutputFileContent,
@@ -13,6 +15,8 @@ from agentrun._tool import (
     ToolOutputText,
     tool_output_to_wire,
 )
+from agentrun._wire_value import Record
+from agentrun.testing import ScriptedModel, function_call
 
 
 class Named:
@@ -128,3 +132,44 @@ class TestWrongUse:
     def test_a_text_must_be_text(self) -> None:
         with pytest.raises(ValueError, match=r"ToolOutputText.text must be a str, got 3"):
             ToolOutputText(text=3)  # type: ignore[arg-type]
+
+
+@attrs.frozen
+class Forecast:
+    degrees: int
+    text: str = "é"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Forecast(3), '{"degrees":3,"text":"é"}'),
+        ({"degrees": 3}, '{"degrees":3}'),
+        ([None, True, 1.5], "[null,true,1.5]"),
+        ("as it is", "as it is"),
+        (3 + 4j, "(3+4j)"),
+    ],
+)
+@pytest.mark.parametrize("by", ["program", "schema"])
+async def test_what_a_program_may_read_is_json(value: Any, text: str, by: str) -> None:
+    async def work() -> Any:
+        return value
+
+    tool = function_tool(work, name_override="t", output_type=Forecast if by == "schema" else None)
+    call: Any = function_call("t", {}, call_id="c")
+    if by == "program":
+        call.caller = Record({"type": "program", "caller_id": "p"})
+    agent = Agent[Any]("a", model=ScriptedModel([[call], "done"]), tools=[tool])
+    result = await Runner.run(agent, "hi")
+    item: Any
+    (item,) = [one for one in result.new_items if one.type == "tool_call_output_item"]
+    assert (item.raw_item["output"], item.output) == (text, value)
+
+
+async def test_what_the_model_itself_calls_says_what_it_is_by_its_str() -> None:
+    call: Any = function_call("t", {}, call_id="c")
+    call.caller = Record({"type": "direct"})
+    tool = function_tool(lambda: [None], name_override="t")
+    result = await Runner.run(Agent[Any]("a", model=ScriptedModel([[call], "done"]), tools=[tool]), "hi")
+    item: Any = result.new_items[1]
+    assert item.raw_item["output"] == "[None]"
