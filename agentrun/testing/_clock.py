@@ -107,6 +107,14 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
     def _executor_call_ended(self, _: asyncio.Future[Any]) -> None:
         self._executor_calls -= 1
 
+    async def shutdown_default_executor(self, *timeout: Any, **named: Any) -> None:
+        """As the base class does, and time is real until the threads have ended."""
+        self._executor_calls += 1
+        try:
+            await super().shutdown_default_executor(*timeout, **named)
+        finally:
+            self._executor_calls -= 1
+
     def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """As the base class does; a loop that listens for a signal is never called deadlocked."""
         super().add_signal_handler(sig, callback, *args)
