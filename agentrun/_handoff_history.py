@@ -1,9 +1,10 @@
 """The conversation before a handoff, folded into one summary that the next agent reads.
 
 Everything the former agents did becomes one assistant message: an introduction, a line with the start mark, one
-numbered line per item, a line with the end mark. A line is `n. role: text` for a message of one line, and `n. {json}`
-for anything else, so that no text, whoever wrote it, can end its own line. That is also what makes a summary readable
-again: at the next handoff it is unfolded, and its lines are numbered anew together with what came after.
+numbered line per item, a line with the end mark. A line is `n. role: text`, or `n. role (name): text`, for a message of
+one line, and `n. {json}` for anything else, so that no text, whoever wrote it, can end its own line. That is also what
+makes a summary readable again: at the next handoff it is unfolded, and its lines are numbered anew together with what
+came after.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ HandoffHistoryMapper: TypeAlias = "Callable[[list[TResponseInputItem]], list[TRe
 _DEFAULT_START = "<CONVERSATION HISTORY>"
 _DEFAULT_END = "</CONVERSATION HISTORY>"
 _INTRODUCTION = "What was said and done before this agent took over:"
+_NOTHING = "(nothing so far)"
 _LINE = re.compile(r"\d+\. (.*)")
+_SPEAKER = re.compile(r"(\w+)(?: \(([\w-]+)\))?")
+"""A role, and the name of who speaks in it."""
 _ROLES = frozenset({"user", "assistant", "system", "developer"})
 
 _marks = (_DEFAULT_START, _DEFAULT_END)
@@ -102,20 +106,22 @@ def nest_handoff_history(
             if not is_message:
                 to_fold = [*to_fold, *items]
                 continue
-            nested += [*(default_handoff_history_mapper(to_fold) if to_fold else ()), *items]
+            nested += [*(default_handoff_history_mapper(to_fold) if to_fold or not nested else ()), *items]
             to_fold = []
-        nested += default_handoff_history_mapper(to_fold) if to_fold else []
+        nested += default_handoff_history_mapper(to_fold) if to_fold or not nested else []
     return handoff_input_data.clone(input_history=tuple(nested), pre_handoff_items=(), input_items=())
 
 
 def default_handoff_history_mapper(transcript: list[TResponseInputItem]) -> list[TResponseInputItem]:
     """Return `transcript` as one assistant message with a numbered line per item, between the marks.
 
+    Of an empty one the message says that nothing was there.
+
     Source: handoffs, `default_handoff_history_mapper`.
     """
     start, end = _marks
     lines = [f"{number}. {_line(item)}" for number, item in enumerate(transcript, 1)]
-    return [{"role": "assistant", "content": "\n".join((_INTRODUCTION, start, *lines, end))}]
+    return [{"role": "assistant", "content": "\n".join((_INTRODUCTION, start, *(lines or [_NOTHING]), end))}]
 
 
 def unfolded(items: Iterable[TResponseInputItem]) -> list[TResponseInputItem]:
@@ -150,8 +156,11 @@ def _runs(items: Iterable[RunItem]) -> Iterable[tuple[bool, list[TResponseInputI
 def _line(item: TResponseInputItem) -> str:
     role, content = item.get("role"), item.get("content")
     one_line = isinstance(content, str) and content.splitlines() == [content]
-    if one_line and role in _ROLES and item.keys() <= {"role", "content"}:
-        return f"{role}: {content}"
+    if one_line and role in _ROLES and item.keys() <= {"role", "content", "name"}:
+        name = item.get("name", "")
+        speaker = f"{role} ({name})" if "name" in item else f"{role}"
+        if isinstance(name, str) and _SPEAKER.fullmatch(speaker):
+            return f"{speaker}: {content}"
     return json.dumps(item, ensure_ascii=False, default=str)
 
 
@@ -164,7 +173,7 @@ def _unfold(item: TResponseInputItem) -> list[TResponseInputItem] | None:
     if first != _INTRODUCTION or lines[:1] != [_marks[0]] or lines[-1:] != [_marks[1]]:
         return None
     found: list[TResponseInputItem] = []
-    for line in lines[1:-1]:
+    for line in lines[1:-1] if lines[1:-1] != [_NOTHING] else ():
         one = _read(line)
         if one is None:
             return None
@@ -183,5 +192,8 @@ def _read(line: str) -> TResponseInputItem | None:
         except ValueError:
             return None
         return cast("TResponseInputItem", value) if isinstance(value, dict) else None
-    role, colon, content = text.partition(": ")
-    return {"role": role, "content": content} if colon and role in _ROLES else None
+    speaker, colon, content = text.partition(": ")
+    known = _SPEAKER.fullmatch(speaker)
+    if not colon or known is None or known[1] not in _ROLES:
+        return None
+    return {"role": known[1], "content": content} | ({"name": known[2]} if known[2] else {})

@@ -110,7 +110,15 @@ def test_result_and_session_keep_the_items_of_the_turn() -> None:
 def test_a_text_input_and_a_handoff_without_a_past_can_be_nested() -> None:
     nested = nest_handoff_history(HandoffInputData("hello", (), ()))
     assert lines_of(nested.input_history[0]) == ["1. user: hello"]
-    assert nest_handoff_history(HandoffInputData((), (), ())).input_history == ()
+    for new_items in ((), (message("I hand over"),)):
+        past, *rest = items_of(nest_handoff_history(HandoffInputData((), (), new_items)))
+        assert lines_of(past) == ["(nothing so far)"] and len(rest) == len(new_items)
+    assert unfolded([past]) == []
+
+
+def test_the_name_of_who_spoke_stands_behind_the_role() -> None:
+    alice = {"role": "user", "name": "Alice", "content": "hello"}
+    assert lines_of(default_handoff_history_mapper([alice])[0]) == ["1. user (Alice): hello"]
 
 
 def test_a_summary_is_unfolded_and_numbered_anew_at_the_next_handoff() -> None:
@@ -172,7 +180,8 @@ def test_a_text_that_only_looks_like_a_summary_stays_as_it_is(line: str) -> None
 texts = st.text() | st.text(alphabet='\n\r\x0b\u2028 .:123{}"abuser<>/')
 items = st.lists(
     st.fixed_dictionaries(
-        {"role": st.sampled_from(["user", "assistant", "system", "developer", "tool"]), "content": texts}
+        {"role": st.sampled_from(["user", "assistant", "system", "developer", "tool"]), "content": texts},
+        optional={"name": texts | st.none()},
     )
     | st.fixed_dictionaries({"type": st.just("function_call"), "call_id": texts, "arguments": texts})
     | st.fixed_dictionaries({"role": st.just("user"), "content": st.lists(st.fixed_dictionaries({"text": texts}))})
