@@ -192,12 +192,14 @@ class CancelCase:
 
     async def _play_in_task(self, scenario: Scenario) -> None:
         async def play() -> object:
-            return await scenario(self)
+            try:
+                return await scenario(self)
+            finally:
+                self._counting = False
 
         task = asyncio.get_running_loop().create_task(play(), name="scenario")
         self._cancel, self._counting = task.cancel, True
         await asyncio.wait([task])
-        self._counting = False
         if task.cancelled():
             self.outcome = "cancelled"
         elif (error := task.exception()) is not None:
