@@ -45,19 +45,58 @@ Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
 @attrs.define(eq=False, repr=False)
 class Reasoning:
-    """Reasoning that is being received: the parts of a summary, or its full text."""
+    """Reasoning that is being received: the parts of a summary, its full text, or blocks that their provider signs."""
 
     index: int
     summary: list[list[str]] = attrs.field(factory=list[list[str]])
     text: list[str] = attrs.field(factory=list[str])
+    blocks: list[Json] = attrs.field(factory=list[Json])
+    """Blocks of thinking as they go back to the provider; the last one may lack the rest of its text, and its signature
+    which ends it."""
     is_speaking: bool = False
     """Whether the last part of the summary is open."""
 
     def item(self, kept: Json) -> ResponseReasoningItem:
         summary = [Summary(text="".join(pieces)) for pieces in self.summary]
-        content = [Content(text="".join(self.text))] if self.text else None
-        kept = {**kept, REASONING_MARK: "reasoning" if self.text and not summary else "reasoning_content"}
-        return ResponseReasoningItem(id=FAKE_ID, summary=summary, content=content, extra={"provider_data": kept})
+        texts = ["".join(self.text), "".join(block["thinking"] for block in self._thinking())]
+        content = [Content(text=text) for text in texts[0 if self.text else 1 :] if text or self.text]
+        is_text = self.text and not (summary or self.blocks)
+        kept = {**kept, REASONING_MARK: "reasoning" if is_text else "reasoning_content"}
+        if self.blocks:
+            kept["thinking_blocks"] = [dict(block) for block in self.blocks]
+        signatures = [block["signature"] for block in self._thinking() if block["signature"]]
+        return ResponseReasoningItem(
+            id=FAKE_ID,
+            summary=summary,
+            content=content or None,
+            encrypted_content=signatures[-1] if signatures else None,
+            extra={"provider_data": kept},
+        )
+
+    def whole_text(self) -> str:
+        """Return all that is no summary."""
+        return "".join([*self.text, *(block["thinking"] for block in self._thinking())])
+
+    def add_block(self, piece: Json) -> None:
+        """Add a piece of a block: text goes on with the block that has no signature yet, other blocks are whole.
+
+        Raises:
+            ModelBehaviorError: text or signature is no string.
+        """
+        if piece["type"] != "thinking":
+            self.blocks.append(piece)
+            return
+        for name in ("thinking", "signature"):
+            if not isinstance(piece.setdefault(name, ""), str):
+                raise ModelBehaviorError(f"the {name} of a thinking block is no text but {quoted(repr(piece[name]))}")
+        last = self.blocks[-1] if self.blocks else None
+        if last is None or last["type"] != "thinking" or last["signature"]:
+            self.blocks.append(piece)
+            return
+        last.update({**piece, "thinking": last["thinking"] + piece["thinking"]})
+
+    def _thinking(self) -> list[Json]:
+        return [block for block in self.blocks if block["type"] == "thinking"]
 
 
 @attrs.define(eq=False, repr=False)

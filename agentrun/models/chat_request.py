@@ -197,7 +197,7 @@ class _Messages:
         self._target = target
         # Invariant: an assistant's message that is still open is also the last of `messages`
         self._open: Json | None = None
-        self._thoughts: dict[str, str] = {}
+        self._thoughts: dict[str, Any] = {}
         self._attachments: list[Json] = []
 
     def add(self, item: TResponseInputItem, *, is_current: bool) -> None:
@@ -348,6 +348,11 @@ class _Messages:
             )
         if wanted:
             self._think("reasoning_content", item.get("summary"))
+        if is_current and is_own:
+            blocks = [as_dict(block) for block in kept.get("thinking_blocks") or ()]
+            # A block of text that was not signed is refused; what its provider has withheld has no text to sign
+            if signed := [one for one in blocks if one.get("type") != "thinking" or one.get("signature")]:
+                self._thoughts["thinking_blocks"] = signed
 
     def _think(self, field: str, parts: Any) -> None:
         texts = [str(text) for part in parts or () if (text := as_dict(part).get("text"))]

@@ -270,6 +270,8 @@ class ChatStream:
             self._add_reasoning(field, thought)
         elif delta.get("content") is not None or delta.get("refusal") or delta.get("tool_calls"):
             self._close_summary()
+        for block in array_of(delta, "thinking_blocks"):
+            self._add_block(object_of(block, "a thinking block"))
         if isinstance(delta.get("content"), list):
             self._add_parts(array_of(delta, "content"))
         else:
@@ -296,7 +298,14 @@ class ChatStream:
             elif part.get("type") == "text":
                 self._add_text(text_of(part, "text"), "text")
 
-    def _add_reasoning(self, field: str, piece: str) -> None:
+    def _add_block(self, block: Json) -> None:
+        """Add a block of thinking, as gateways to Anthropic's models send them; one whose type is null is none."""
+        kind = block.get("type", "thinking")
+        if isinstance(kind, str):
+            self._open_reasoning("").add_block({"type": kind, **block})
+
+    def _open_reasoning(self, field: str) -> Reasoning:
+        """Return the reasoning of the reply, announced if it is new."""
         self._open_text = None
         current = self._reasoning
         if current is None:
@@ -305,6 +314,10 @@ class ChatStream:
             if field == "reasoning":
                 current.text.append("")
             self._added(current.index, self._item(current, "in_progress"))
+        return current
+
+    def _add_reasoning(self, field: str, piece: str) -> None:
+        current = self._open_reasoning(field)
         if field == "reasoning":
             current.text.append(piece)
             self._emit(
@@ -505,10 +518,10 @@ class ChatStream:
             return
         if current.summary:
             self._close_summary()
-        else:
+        elif (text := current.whole_text()) or current.text:
             self._emit(
                 ResponseReasoningTextDoneEvent(
-                    text="".join(current.text),
+                    text=text,
                     item_id=FAKE_ID,
                     output_index=current.index,
                     sequence_number=self._next(),

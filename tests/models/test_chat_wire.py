@@ -481,6 +481,71 @@ def test_content_in_parts_is_read(wire: Any) -> None:
     assert seen[-1].response.output_text == "yes"
 
 
+SIGNED = {"type": "thinking", "thinking": "step one", "signature": "s1", "cache": {"for": 5}}
+WITHHELD = {"type": "redacted_thinking", "data": "x", "signature": {"of": "theirs"}}
+THOUGHT = [
+    {"type": "thinking", "thinking": "step ", "signature": "", "cache": {"for": 5}},
+    {"thinking": "one"},
+    {"signature": "s1"},
+    WITHHELD,
+    {"type": None, "thinking": "of no kind"},
+    {"type": "thinking", "thinking": "two", "signature": "s2"},
+]
+
+
+def test_blocks_of_thinking_are_put_together_and_kept_as_they_came(wire: Any) -> None:
+    pieces = [wire.delta(thinking_blocks=[piece]) for piece in THOUGHT]
+    seen, _, _ = read(*pieces, wire.delta(content="yes"), wire.delta("stop"), "[DONE]")
+    thought, said = seen[-1].response.output
+    assert thought.provider_data["thinking_blocks"] == [
+        SIGNED,
+        WITHHELD,
+        {"type": "thinking", "thinking": "two", "signature": "s2"},
+    ]
+    assert [part.text for part in thought.content] == ["step onetwo"]
+    assert (thought.encrypted_content, thought.summary, said.content[0].text) == ("s2", [], "yes")
+    [done] = [event for event in seen if event.type == "response.reasoning_text.done"]
+    assert (done.text, done.output_index) == ("step onetwo", 0)
+
+
+def test_blocks_of_a_whole_reply_stand_beside_its_summary(wire: Any) -> None:
+    blocks = [SIGNED, WITHHELD]
+    whole = wire.completion("yes", reasoning_content="in short", thinking_blocks=blocks)
+    response, _ = read_completion(json.dumps(whole), Limits(), None)
+    thought: Any = response.output[0]
+    assert thought.provider_data["thinking_blocks"] == blocks
+    assert (thought.summary[0].text, thought.content[0].text) == ("in short", "step one")
+    withheld = wire.completion("yes", thinking_blocks=[WITHHELD])
+    thought = read_completion(json.dumps(withheld), Limits(), None)[0].output[0]
+    assert (thought.content, thought.encrypted_content, thought.summary) == (None, None, [])
+
+
+@pytest.mark.parametrize("field", ["thinking", "signature"])
+@pytest.mark.parametrize("value", [None, {"of": "theirs"}])
+def test_a_block_of_thinking_holds_texts(wire: Any, field: str, value: Any) -> None:
+    _, error, _ = read(wire.delta(thinking_blocks=[{"type": "thinking", field: value}]))
+    assert f"the {field} of a thinking block is no text" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked_again", "expected"),
+    [("m", False, [SIGNED, WITHHELD]), ("m", True, None), ("other", False, None)],
+)
+def test_blocks_go_back_to_the_model_that_thought_them_while_the_turn_goes_on(
+    model: str, asked_again: bool, expected: Any
+) -> None:
+    blocks = [SIGNED, WITHHELD, {"type": "thinking", "thinking": "cut", "signature": ""}]
+    thought: dict[str, Any] = {
+        "type": "reasoning",
+        "id": "r",
+        "summary": [],
+        "provider_data": {"model": model, "thinking_blocks": blocks},
+    }
+    more = [{"role": "user", "content": "and?"}] if asked_again else []
+    found = messages(None, [{"role": "user", "content": "go"}, thought, call("1"), output("1"), *more], HERE)
+    assert found[1].get("thinking_blocks") == expected
+
+
 def test_a_refusal_is_a_part_of_the_message(wire: Any) -> None:
     response, _ = read_completion(json.dumps(wire.completion(None, refusal="no way")), Limits(), None)
     item: Any = response.output[0]
