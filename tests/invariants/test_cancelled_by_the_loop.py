@@ -306,3 +306,40 @@ async def test_a_hanging_model_is_cancelled_and_its_request_shows_as_one_partial
     entries = captured.run_data.context_wrapper.usage.request_usage_entries
     assert [(entry.partial, entry.output_tokens) for entry in entries] == [(True, 3)]
     assert captured.run_data.context_wrapper.usage.total_tokens == 0
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_runs_are_the_same_where_the_loop_starts_its_tasks_eagerly() -> None:
+    @function_tool
+    async def wait(seconds: float) -> str:
+        await anyio.sleep(seconds)
+        return f"waited {seconds}"
+
+    @input_guardrail
+    async def slow(context: Any, agent: Any, given: Any) -> GuardrailFunctionOutput:
+        await anyio.sleep(0.1)
+        return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
+
+    def agent() -> Agent[Any]:
+        calls = [function_call("wait", {"seconds": seconds}, call_id=f"c{seconds}") for seconds in (0.3, 0.0, 0.2)]
+        return Agent("a", model=ScriptedModel([calls, "done"]), tools=[wait], input_guardrails=[slow])
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - not in 3.11
+        results = [await Runner.run(agent(), "hi")]
+        async with Runner.run_streamed(agent(), "hi") as streamed:
+            events = [event async for event in streamed.stream_events()]
+        assert [event.name for event in events if event.type == "run_item_stream_event"][-4:] == [
+            *["tool_output"] * 3,
+            "message_output_created",
+        ]
+        for result in (*results, streamed):
+            outputs = [item.output for item in result.new_items if item.type == "tool_call_output_item"]
+            assert outputs == ["waited 0.3", "waited 0.0", "waited 0.2"]
+            assert result.final_output == "done"
+        async with no_leaks():
+            with anyio.move_on_after(0.2) as scope:
+                await Runner.run(agent(), "hi")
+        assert scope.cancelled_caught
+
+    run_virtual(main, backend="asyncio")
