@@ -22,6 +22,7 @@ from agentrun._items import (
     ToolCallOutputItem,
 )
 from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy
+from agentrun._wire_value import WireValue
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -146,7 +147,7 @@ class RunState(Generic[TContext, TAgent]):
             if isinstance(item, ToolApprovalItem):
                 continue
             self._recorded.append(item)
-            if self.unsent is not None and isinstance(item, _MADE_HERE):
+            if self.unsent is not None and isinstance(item, _MADE_HERE) and not isinstance(item.raw_item, WireValue):
                 self.unsent.append(item.input_item())
 
     @property
@@ -527,7 +528,8 @@ def _namespaced(item: ToolCallItem) -> str:
 
 
 _MADE_HERE = (ToolCallOutputItem, HandoffOutputItem, InputItem)
-"""The items that do not come from the model, which a provider that keeps the conversation must still be sent."""
+"""The items that do not come from the model, which a provider that keeps the conversation must still be sent; what it
+made itself, the output of a program, is a `WireValue`."""
 
 _SHARED = (
     "current_agent",

@@ -22,7 +22,7 @@ from agentrun._items import ToolApprovalItem, ToolCallOutputItem
 from agentrun._logging import log_tool_data, traceback_of
 from agentrun._run.edge import CancelledOnce
 from agentrun._run.leave import uncalled_for
-from agentrun._run.reply import PlannedCall, qualified_name, shown
+from agentrun._run.reply import PlannedCall, is_by_program, qualified_name, shown
 from agentrun._run.tool_guards import check_input, check_output
 from agentrun._tool import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
     from agentrun._guardrail import ToolInputGuardrailResult, ToolOutputGuardrailResult
-    from agentrun._responses import ResponseFunctionToolCall
     from agentrun._run.context import Run
     from agentrun._run.tools import Starters
     from agentrun._state import RunState
@@ -440,7 +439,7 @@ class Call:
             else tool_output_to_wire(
                 output,
                 max_characters=tool.max_output_characters,
-                for_program=tool.output_json_schema is not None or _is_by_program(raw),
+                for_program=tool.output_json_schema is not None or is_by_program(raw),
             )
         )
         outcome.item = ToolCallOutputItem(
@@ -478,10 +477,6 @@ class Call:
                 f"the custom_data_extractor of tool {self.name!r} returned what is no JSON ({exc}); return a dict of "
                 "text, numbers, lists and dicts, which a stored state can keep"
             ) from exc
-
-
-def _is_by_program(call: ResponseFunctionToolCall) -> bool:
-    return call.caller is not None and call.caller.get("type") == "program"
 
 
 def _refuse_constant(name: str) -> Any:

@@ -10,6 +10,7 @@ import attrs
 
 from agentrun._codec import structure_item
 from agentrun._exceptions import ModelBehaviorError
+from agentrun._hosted_tools import ProgrammaticToolCallingTool
 from agentrun._items import (
     CompactionItem,
     HandoffCallItem,
@@ -20,6 +21,7 @@ from agentrun._items import (
     ReasoningItem,
     RunItem,
     ToolCallItem,
+    ToolCallOutputItem,
     ToolSearchCallItem,
     ToolSearchOutputItem,
     UnknownItem,
@@ -47,6 +49,7 @@ _ITEM_CLASSES: dict[str, type[Any]] = {
     "mcp_approval_request": MCPApprovalRequestItem,
     "tool_search_call": ToolSearchCallItem,
     "tool_search_output": ToolSearchOutputItem,
+    "program": ToolCallItem,
 }
 
 _LOCAL_CALLS = frozenset({"custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
@@ -209,7 +212,13 @@ def take_apart(
         if kind in _LOCAL_CALLS and not _declares(agent, kind):
             raise ModelBehaviorError(f"the model made a {kind}, but agent {agent.name!r} has no tool for it")
         cls = _ITEM_CLASSES.get(kind)
-        if kind in ("tool_search_call", "tool_search_output"):
+        if kind in ("program", "program_output"):
+            _check_programs(agent, f"wrote a {kind}")
+            plan.hosted_tools.append(ProgrammaticToolCallingTool.name)
+            if kind == "program_output":
+                plan.items.append(ToolCallOutputItem(agent, raw, getattr(raw, "result", None)))
+                continue
+        elif kind in ("tool_search_call", "tool_search_output"):
             if getattr(raw, "execution", None) == "client" and kind == "tool_search_call":
                 raise ModelBehaviorError(
                     f"the model asked agent {agent.name!r} for a tool search on this side, which no tool of ours does; "
@@ -225,6 +234,12 @@ def take_apart(
             item.tool_origin = ToolOrigin(ToolOriginType.MCP, mcp_server_name=getattr(raw, "server_label", None))
         plan.items.append(item)
     return plan
+
+
+def _check_programs(agent: Agent[Any], what: str) -> None:
+    """Refuse what only a program can lead to, for an agent whose model was not offered to write one."""
+    if not any(isinstance(tool, ProgrammaticToolCallingTool) for tool in agent.tools):
+        raise ModelBehaviorError(f"the model {what}, but agent {agent.name!r} has no ProgrammaticToolCallingTool")
 
 
 def _declares(agent: Agent[Any], kind: str) -> bool:
@@ -249,6 +264,14 @@ def _plan_call(
     tool = tools.get(qualified_name(raw))
     if tool is None and not_found == "raise_error":
         raise ModelBehaviorError(f"Tool {shown(raw.name)} not found in agent {agent.name}")
+    by_program = is_by_program(raw)
+    if by_program:
+        _check_programs(agent, f"called {shown(raw.name)} from a program")
+    if tool is not None and ("programmatic" if by_program else "direct") not in (tool.allowed_callers or ("direct",)):
+        raise ModelBehaviorError(
+            f"the model called {shown(raw.name)} {'from a program' if by_program else 'itself'}, and the tool's "
+            f"allowed_callers are {tool.allowed_callers or ['direct']}"
+        )
     item = ToolCallItem(
         agent=agent,
         raw_item=raw,
@@ -257,6 +280,11 @@ def _plan_call(
     )
     plan.items.append(item)
     plan.calls.append(PlannedCall(raw, item, tool))
+
+
+def is_by_program(call: ResponseFunctionToolCall) -> bool:
+    """Return whether a program of the model made the call, and not the model itself."""
+    return call.caller is not None and call.caller.get("type") == "program"
 
 
 def qualified_name(raw: ResponseFunctionToolCall) -> str:

@@ -119,7 +119,7 @@ class _Reader:
         agent = self.agent(at.get("agent"))
         raw_at = at.get("raw_item")
         raw: Any = _input_item(raw_at)
-        if kind.value not in _PLAIN_RAW:
+        if kind.value not in _PLAIN_RAW or raw.get("type") == "program_output":
             try:
                 raw = structure_item(raw)
             except WireError as exc:
@@ -337,6 +337,8 @@ def _check_calls(at: At, state: RunState[Any]) -> None:
     for place, item in enumerate(state.new_items):
         if not isinstance(item, ToolCallItem | ToolCallOutputItem | HandoffCallItem):
             continue
+        if getattr(item.raw_item, "type", None) == "program_output":
+            continue  # a program may have several, the last one whole
         call_id = item.call_id if not isinstance(item, HandoffCallItem) else item.raw_item.call_id
         key = ("output" if isinstance(item, ToolCallOutputItem) else "call", call_id or "")
         if key in seen:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import json
 import threading
 from typing import Any
@@ -20,6 +21,7 @@ from agentrun import (
     FunctionTool,
     ItemHelpers,
     ModelBehaviorError,
+    ProgrammaticToolCallingTool,
     RunConfig,
     RunContextWrapper,
     RunHooks,
@@ -316,7 +318,8 @@ async def test_the_reasoning_right_before_a_repeated_call_goes_with_it(run: Any)
 async def test_the_output_names_the_program_that_made_the_call(run: Any) -> None:
     caller: Any = {"type": "program", "caller_id": "p1"}
     asked = ResponseFunctionToolCall(arguments="{}", call_id="c1", name="look", caller=caller)
-    result = await run(agent_of([[asked], "done"], look))
+    programs = [dataclasses.replace(look, allowed_callers=["programmatic"]), ProgrammaticToolCallingTool()]
+    result = await run(agent_of([[asked], "done"], *programs))
     (output,) = [item.raw_item for item in result.result.new_items if item.type == "tool_call_output_item"]
     assert output == {"call_id": "c1", "output": "saw ", "type": "function_call_output", "caller": caller}
     assert ItemHelpers.tool_call_output_item(asked, "saw ") == output

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrun import Agent, Runner, function_tool
+from agentrun import Agent, ProgrammaticToolCallingTool, Runner, function_tool
 from agentrun._tool import (
     MAX_OUTPUT_CHARACTERS,
     ToolOutputFileContent,
@@ -155,11 +155,16 @@ async def test_what_a_program_may_read_is_json(value: Any, text: str, by: str) -
     async def work() -> Any:
         return value
 
-    tool = function_tool(work, name_override="t", output_type=Forecast if by == "schema" else None)
+    tool = function_tool(
+        work,
+        name_override="t",
+        output_type=Forecast if by == "schema" else None,
+        allowed_callers=["direct", "programmatic"],
+    )
     call: Any = function_call("t", {}, call_id="c")
     if by == "program":
         call.caller = Record({"type": "program", "caller_id": "p"})
-    agent = Agent[Any]("a", model=ScriptedModel([[call], "done"]), tools=[tool])
+    agent = Agent[Any]("a", model=ScriptedModel([[call], "done"]), tools=[tool, ProgrammaticToolCallingTool()])
     result = await Runner.run(agent, "hi")
     item: Any
     (item,) = [one for one in result.new_items if one.type == "tool_call_output_item"]
