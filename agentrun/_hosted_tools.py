@@ -76,15 +76,17 @@ class WebSearchTool(Dataclass):
 
     def to_wire(self) -> dict[str, Any]:
         """Return the tool as a member of a request's `tools`."""
-        return _given(
-            type="web_search",
-            user_location=self.user_location,
-            filters=self.filters,
-            search_context_size=self.search_context_size,
-            external_web_access=self.external_web_access,
-            search_content_types=self.search_content_types,
-            image_settings=self.image_settings,
-        )
+        return {
+            "type": "web_search",
+            "filters": self.filters,
+            "user_location": self.user_location,
+            "search_context_size": self.search_context_size,
+            **_given(
+                external_web_access=self.external_web_access,
+                search_content_types=self.search_content_types,
+                image_settings=self.image_settings,
+            ),
+        }
 
 
 @attrs.define(eq=False, repr=False)

@@ -232,7 +232,7 @@ class ClientReply:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
                 await self._response.aclose()
-            except self.errors:
+            except Exception:  # noqa: BLE001 - a user's client may raise anything; what was read counts
                 self.ended = False  # broken while it was closed: not to be used again
             if not self.ended:
                 # The library's iterators are nested generators. Left suspended they would be closed by the garbage

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import random
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -15,7 +17,7 @@ import httpx
 import httpx2
 import pytest
 
-from agentrun._exceptions import ModelTimeoutError, ModelTransportError, UserError
+from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, ModelTransportError, UserError
 from agentrun._http.connections import connections_here
 from agentrun._retry import ModelRetryAdviceRequest
 from agentrun._settings import ModelSettings
@@ -402,6 +404,40 @@ async def test_a_stream_is_not_read_ahead_of_its_reader(wire: Any) -> None:
         await anyio.sleep(0.2)
         assert sent < 2_000
         await stream.aclose()
+
+
+@pytest.mark.parametrize("family", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"type": "error", "code": "server_error", "message": "no luck", "param": None}, ModelBehaviorError),
+        ({"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}}, None),
+    ],
+    ids=["failed", "completed"],
+)
+async def test_a_connection_that_cannot_be_closed_changes_no_reply(family: Any, event: Any, expected: Any) -> None:
+    closed: list[str] = []
+
+    class Stream(family.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> Any:
+            yield f"event: {event['type']}\ndata: {json.dumps({**event, 'sequence_number': 0})}\n\n".encode()
+
+        async def aclose(self) -> None:
+            closed.append("closed")
+            raise RuntimeError("cannot be closed")
+
+    async def answer(request: Any) -> Any:
+        return family.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream())
+
+    from agentrun.models.responses import OpenAIResponsesModel
+
+    async with family.AsyncClient(transport=family.MockTransport(answer)) as client:
+        model = OpenAIResponsesModel("m", base_url="http://here/v1", api_key="k", http_client=client)
+        seen = []
+        with pytest.raises(expected) if expected else nullcontext():
+            seen = [one.type async for one in open_stream(model)]
+    assert closed
+    assert expected or seen == ["response.completed"]
 
 
 LOOPS = """

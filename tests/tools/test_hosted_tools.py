@@ -23,7 +23,11 @@ from agentrun.testing import ScriptedModel, function_call
 @pytest.mark.parametrize(
     ("tool", "name", "wire"),
     [
-        (WebSearchTool(), "web_search", {"type": "web_search", "search_context_size": "medium"}),
+        (
+            WebSearchTool(),
+            "web_search",
+            {"type": "web_search", "filters": None, "user_location": None, "search_context_size": "medium"},
+        ),
         (
             WebSearchTool(
                 user_location={"type": "approximate", "city": "Oslo"},
