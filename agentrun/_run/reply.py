@@ -284,7 +284,8 @@ def _plan_call(
 
 def is_by_program(call: ResponseFunctionToolCall) -> bool:
     """Return whether a program of the model made the call, and not the model itself."""
-    return call.caller is not None and call.caller.get("type") == "program"
+    caller: Any = call.caller  # of a model of the caller's own, also in a class of its own library
+    return (caller.get("type") if isinstance(caller, Mapping) else getattr(caller, "type", None)) == "program"
 
 
 def qualified_name(raw: ResponseFunctionToolCall) -> str:

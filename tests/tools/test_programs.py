@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import pydantic
 import pytest
 
 from agentrun import (
@@ -37,6 +38,13 @@ def seller(*steps: Any, callers: list[Literal["direct", "programmatic"]] | None 
 
 
 BY_PROGRAM = {"type": "program", "caller_id": "p1"}
+
+
+class CallerProgram(pydantic.BaseModel):
+    """Like the openai library's."""
+
+    type: str = "program"
+    caller_id: str = "p1"
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -109,6 +117,8 @@ async def test_what_only_a_program_leads_to_is_refused_where_none_was_offered(it
         (["programmatic"], {"type": "direct"}, False),
         (["direct", "programmatic"], None, True),
         (["direct", "programmatic"], BY_PROGRAM, True),
+        (None, CallerProgram(), False),
+        (["programmatic"], CallerProgram(), True),
     ],
 )
 async def test_a_tool_runs_only_for_its_allowed_callers(callers: Any, caller: Any, allowed: bool) -> None:
