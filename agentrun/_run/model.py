@@ -175,9 +175,16 @@ async def ask_model(run: Run) -> ModelResponse:
     await run.announce.llm_start(context, agent, request.instructions, request.input)
     await anyio.lowlevel.checkpoint_if_cancelled()  # no request begins after a cancel
     log_model_data("the model is asked", agent.name, request.input)
-    response = await _with_retries(run, request)
+    response, failures = await _with_retries(run, request)
     log_model_data("the model answered", agent.name, response.output)
-    context.usage.add(response.usage)
+    usage = response.usage
+    if failures:
+        usage = _as_request(usage)
+        response.usage = Usage(
+            requests=failures, request_usage_entries=[RequestUsage(0, 0, 0) for _ in range(failures)]
+        )
+        response.usage.add(usage)
+    context.usage.add(usage)
     state.note_reply(response)
     return response
 
@@ -210,12 +217,32 @@ async def _make_request(run: Run, agent: Agent[Any], offer: Offer) -> Request:
     )
 
 
-async def _with_retries(run: Run, request: Request) -> ModelResponse:
+def _as_request(usage: Usage) -> Usage:
+    """Return the usage of a reply as that of one request at least, with an entry also where the reply names no tokens.
+
+    Beside the entries of failed attempts it would be missed.
+    """
+    counted = usage.copy()
+    counted.requests = max(counted.requests, 1)
+    if not counted.request_usage_entries:
+        entry = RequestUsage(
+            counted.input_tokens,
+            counted.output_tokens,
+            counted.total_tokens,
+            counted.input_tokens_details,
+            counted.output_tokens_details,
+        )
+        counted.request_usage_entries.append(entry)
+    return counted
+
+
+async def _with_retries(run: Run, request: Request) -> tuple[ModelResponse, int]:
+    """Return the reply, and how many attempts failed before it; the run's usage has these already."""
     attempt = 1
     while True:
         started = Attempt(run, request)
         try:
-            return await (started.stream() if run.sink.live else started.plain())
+            return await (started.stream() if run.sink.live else started.plain()), attempt - 1
         except Exception as error:
             decision = await _decide_retry(request, error, attempt, stream=run.sink.live, shown=started.content_shown)  # noqa: ASYNC120 - a cancel wins over the error
             if not decision.retry:

@@ -15,10 +15,11 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from agentrun import Agent, RunConfig, RunHooks, Runner
+from agentrun import Agent, ModelResponse, RunConfig, RunHooks, Runner, Usage
 from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError, run_data
 from agentrun._retry import RetryDecision, RetryPolicyContext, retry_policies
 from agentrun._settings import ModelRetryBackoffSettings, ModelRetrySettings, ModelSettings, Timeouts
+from agentrun.testing import ScriptedModel, assistant_message
 
 
 def _harness() -> Any:
@@ -337,6 +338,27 @@ async def test_a_failed_attempt_counts_as_a_request_without_tokens_before_the_on
         assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (6, 4, 10)
         assert [entry.total_tokens for entry in usage.request_usage_entries] == [5, 0, 0, 5]
         assert not any(entry.partial for entry in usage.request_usage_entries)
+        assert [reply.usage.requests for reply in seen.result.raw_responses] == [1, 3]
+        assert [entry.total_tokens for entry in seen.result.raw_responses[1].usage.request_usage_entries] == [0, 0, 5]
+
+
+@pytest.mark.parametrize(("failures", "requests", "entries"), [(0, 0, 0), (2, 3, 3)])
+async def test_a_reply_without_usage_that_was_tried_again_has_an_entry_of_its_own(
+    failures: int, requests: int, entries: int
+) -> None:
+    class Silent(ScriptedModel):
+        tries = 0
+
+        async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            self.tries += 1
+            if self.tries <= failures:
+                raise ConnectionError("not yet")
+            return ModelResponse([assistant_message("done")], Usage(), None)
+
+    again = ModelRetrySettings(max_retries=2, policy=lambda context: True, backoff=FAST)
+    result = await Runner.run(Agent("a", model=Silent(), model_settings=ModelSettings(retry=again)), "hi")
+    for usage in (result.context_wrapper.usage, result.raw_responses[0].usage):
+        assert (usage.requests, len(usage.request_usage_entries)) == (requests, entries)
 
 
 async def test_hooks_see_one_call_however_often_it_is_tried(cell: Any) -> None:
