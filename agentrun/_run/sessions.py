@@ -157,7 +157,7 @@ async def store(run: Run) -> None:
     Raises:
         RunTimeoutError: the write took longer than `Timeouts.save`; whether it was stored, the session knows.
         RuntimeError: the session raised the backend's cancellation, and nobody had cancelled it.
-        Exception: whatever the session raises; nothing is stored then, and the state knows.
+        Exception: whatever the session raises; the state knows then whether it has the items all the same.
 
     Source: sessions, "How sessions work".
     """
@@ -235,7 +235,8 @@ async def _write(
                     await add_items(whole)
             except Exception as exc:  # noqa: BLE001 - raised below, without a group round it
                 failure = exc
-                return
+                if not await _has_taken(run, session, whole):  # noqa: ASYNC120 - inside of the shield
+                    return
         note_stored()  # also past the deadline: what may be stored is not stored again
 
     # A task of its own: asyncio's Task.cancel() goes through every shield, but not into another task.
@@ -246,6 +247,22 @@ async def _write(
         raise failure
     if scope.cancelled_caught:
         raise RunTimeoutError("save", cast("float", limit))
+
+
+async def _has_taken(run: Run, session: Session, items: list[TResponseInputItem]) -> bool:
+    """Return whether a session that failed holds `items` all the same, as the last it has.
+
+    Its answer may have been lost on the way back. Items that nothing tells apart from earlier ones prove nothing.
+    """
+    if not any(item.get("id") or item.get("call_id") for item in items):
+        return False
+    get_items = _with_wrapper(run, session, session.get_items)
+    try:
+        with failing_if_uncalled_for("the session"):
+            last = await get_items(limit=len(items))
+    except Exception:  # noqa: BLE001 - what it failed with first is raised
+        return False
+    return [_storable(item) for item in last] == items
 
 
 def _storable(item: TResponseInputItem) -> TResponseInputItem:

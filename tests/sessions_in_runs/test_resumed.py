@@ -238,3 +238,45 @@ async def test_a_state_that_is_run_again_after_a_cancel_stores_no_output_twice(r
         "assistant:done",
         "assistant:done",
     ]
+
+
+class Forgetful(Notebook):
+    """A session that stores what it is given, and then says that it has not."""
+
+    silent = False
+
+    async def add_items(self, items: Any) -> None:
+        await super().add_items(items)
+        if self.silent:
+            raise OSError("no answer")
+
+
+async def test_what_a_session_stored_before_it_failed_is_not_stored_again(run: Any) -> None:
+    session = Forgetful()
+    agent = agent_of([work("c1")], "done")
+    state = await again(agent, (await run(agent, session=session)).to_state())
+    session.silent = True
+    with pytest.raises(OSError, match="no answer"):
+        await run(agent, state, session=session)
+    session.silent = False
+    await run(agent, await again(agent, state), session=session)
+    assert await session.kept() == ["user:hi", "call:c1", "out:c1", "assistant:done"]
+
+
+async def test_a_session_that_cannot_say_what_it_has_is_given_it_again(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Notebook()
+    agent = agent_of([work("c1")], "done")
+    state = await again(agent, (await run(agent, session=session)).to_state())
+
+    async def get_items(*arguments: Any, **options: Any) -> Any:
+        raise OSError("no answer")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(session, "get_items", get_items)
+        session.broken = True
+        await run(agent, state, session=session)
+    session.broken = False
+    await run(agent, await again(agent, state), session=session)
+    assert await session.kept() == ["user:hi", "call:c1", "out:c1", "assistant:done"]
