@@ -441,10 +441,12 @@ class Attempt:
         response = _response_of(event)
         raw_usage: Any = None
         if self._request.settings.preserve_raw_usage:
-            raw_usage = getattr(response, "_raw_usage", None) or unstructure(response.usage)
+            raw_usage = unstructure(getattr(response, "_raw_usage", response.usage))
+        usage = Usage.from_wire(response.usage)
+        usage.requests = getattr(response, "_requests", 1)
         return ModelResponse(
             output=whole_items(response.output or [one.item for one in sorted(done, key=_place)]),
-            usage=Usage.from_wire(response.usage),
+            usage=usage,
             response_id=response.id if response.id not in ("", PLACEHOLDER_ID) else None,
             request_id=getattr(response, "_request_id", None),
             raw_usage=raw_usage,

@@ -201,7 +201,13 @@ _RESPONSE_ID = "resp-789"
 
 
 def _event_values(reply: Reply, *, in_pieces: bool) -> Iterator[Any]:
+    """Yield the events; what no provider tells in the reply itself stands beside it, as with our own clients."""
+    beside: dict[str, Any] = {"_raw_usage": reply.step.raw_usage, "_requests": reply.usage.requests}
+    if reply.step.request_id is not None:
+        beside["_request_id"] = reply.step.request_id
     for wire in event_wires(response_wire(reply, model="scripted-model"), in_pieces=in_pieces):
+        if wire["type"] == "response.completed":
+            wire["response"] = {**wire["response"], **beside}
         yield structure_event(wire)
 
 

@@ -8,6 +8,7 @@ import anyio
 import attrs
 import pytest
 
+from agentrun import Agent, Runner
 from agentrun._codec import unstructure
 from agentrun._exceptions import ModelStatusError, UserError
 from agentrun._items import ModelResponse
@@ -263,6 +264,22 @@ async def test_usage_comes_from_the_step_or_the_default_and_is_a_copy() -> None:
     assert (streamed.input_tokens, streamed.input_tokens_details.cached_tokens) == (9, 4)
     model.set_default_usage(None)
     assert (await whole(model)).usage == Usage(requests=1)
+
+
+@pytest.mark.parametrize("raw_usage", [{"x": 1}, None])
+async def test_a_streamed_reply_is_what_a_whole_one_is(raw_usage: Any) -> None:
+    usage = Usage(requests=3, input_tokens=2, output_tokens=1, total_tokens=3)
+    step = ModelStep.respond("a", usage=usage, raw_usage=raw_usage, request_id="q")
+    settings = ModelSettings(preserve_raw_usage=True)
+    agent = Agent("a", model=ScriptedModel([step, step]), model_settings=settings)
+    streamed = Runner.run_streamed(agent, "hi")
+    async for _ in streamed.stream_events():
+        pass
+    plain = await Runner.run(agent, "hi")
+    for result in (streamed, plain):
+        [reply] = result.raw_responses
+        assert (reply.request_id, reply.raw_usage, reply.usage) == ("q", raw_usage, usage)
+        assert result.context_wrapper.usage.requests == 3
 
 
 async def test_raw_usage_is_given_only_when_the_settings_ask_for_it() -> None:
