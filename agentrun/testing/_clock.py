@@ -108,7 +108,7 @@ class AutojumpLoop(asyncio.SelectorEventLoop):
         self._executor_calls -= 1
 
     async def shutdown_default_executor(self, *timeout: Any, **named: Any) -> None:
-        """As the base class does, and time is real until the threads have ended."""
+        """As the base class does, and time is real until the threads have ended; it raises nothing of its own."""
         self._executor_calls += 1
         try:
             await super().shutdown_default_executor(*timeout, **named)
