@@ -44,14 +44,16 @@ class Meta:
 
 
 def describe(metadata: Iterable[Any]) -> str | None:
-    """Return the description among the metadata of an `Annotated` type: a string, or an object's `description`."""
+    """Return the description among the metadata of an `Annotated` type: the first string, else the last object's."""
+    found: str | None = None
     for item in metadata:
-        text = item if isinstance(item, str) else None
-        for name in ("description", "documentation"):
-            text = text or getattr(item, name, None)
-        if isinstance(text, str) and text and not isinstance(item, type):
-            return inspect.cleandoc(text)
-    return None
+        if isinstance(item, str) and item:
+            return inspect.cleandoc(item)
+        for name in ("documentation", "description"):
+            text = None if isinstance(item, type) else getattr(item, name, None)
+            if isinstance(text, str) and text:
+                found = text
+    return None if found is None else inspect.cleandoc(found)
 
 
 _PYDANTIC_HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")

@@ -332,6 +332,30 @@ def test_a_parameter_without_annotation_takes_anything() -> None:
     assert function_schema(tool).params_json_schema["properties"] == {key: {"title": key.upper()} for key in "xyz"}
 
 
+FIRST, LAST = pydantic.Field(description="first"), pydantic.Field(le=10, description="last")
+
+
+@pytest.mark.parametrize(
+    ("hint", "default", "expected"),
+    [
+        (Annotated[int, FIRST, "text", LAST], 5, "text"),
+        (Annotated[int, FIRST, LAST], 5, "last"),
+        (Annotated[int, FIRST], LAST, "last"),
+        (Annotated[int, "text"], LAST, "text"),
+        (Annotated[int, "text", "more"], 5, "text"),
+    ],
+)
+def test_a_text_describes_before_fields_and_the_last_field_before_others(
+    hint: Any, default: Any, expected: str
+) -> None:
+    def tool(a=default): ...  # type: ignore[no-untyped-def]
+
+    tool.__annotations__["a"] = hint
+    assert function_schema(tool).params_json_schema["properties"]["a"]["description"] == expected
+    tool.__doc__ = "Do it.\n\n:param a: from docstring"
+    assert function_schema(tool).params_json_schema["properties"]["a"]["description"] == "from docstring"
+
+
 def test_texts_and_limits_of_annotations() -> None:
     def tool(
         a: Annotated[int, "from annotation"],
