@@ -44,7 +44,7 @@ from agentrun._items import (
     UnknownItem,
 )
 from agentrun._responses import InputTokensDetails, OutputTokensDetails
-from agentrun._stored.names import agents_by_name
+from agentrun._stored.names import AgentNames
 from agentrun._stored.text import At, check_depth
 from agentrun._tool_output import ToolOrigin, ToolOriginType
 from agentrun._usage import RequestUsage, Usage
@@ -90,17 +90,17 @@ class _Reader:
         # The classes come from the caller, so that this module does not import the one that imports it.
         self._state_class, self._pending_class = state_class, pending_class
         self._root = root
-        self._agents = agents_by_name(root)
+        self._names = AgentNames(root)
         self._items: list[RunItem] = []
 
     def agent(self, at: At) -> Agent[Any]:
         name = at.get("name").text()
-        agent = self._agents.get(name)
+        agent = self._names.find(name, _text_of(at, "likeness"))
         if agent is None:
             raise UserError(
                 f"this run state cannot be read: {at.path}.name is {name!r}, which is none of the agents reachable "
                 "from "
-                f"{self._root.name!r}: {sorted(self._agents)}; pass the agent the run was started with"
+                f"{self._root.name!r}: {sorted(self._names.agents)}; pass the agent the run was started with"
             )
         return agent
 

@@ -388,6 +388,37 @@ async def test_two_agents_of_one_name_are_told_apart_in_a_stored_state(run: Any,
     assert (await run(first, state)).final_output == "second done" and done == ["work"]
 
 
+async def test_agents_of_one_name_are_told_apart_also_when_their_order_has_changed(run: Any) -> None:
+    """S-87."""
+    done: list[str] = []
+
+    def twin(owner: str) -> Agent[Any]:
+        @function_tool(needs_approval=True)
+        async def work() -> str:
+            done.append(owner)
+            return owner
+
+        return Agent("twin", instructions=f"You are {owner}.", tools=[work])
+
+    def team(*owners: str) -> Agent[Any]:
+        twins = {owner: twin(owner) for owner in owners}
+        lead: Agent[Any] = Agent(
+            "lead", handoffs=[handoff(one, tool_name_override=f"to_{owner}") for owner, one in twins.items()]
+        )
+        lead.model = ScriptedModel([[function_call("to_y", {}, call_id="h1")]])
+        twins["y"].model = ScriptedModel([[function_call("work", {}, call_id="c1")]])
+        return lead
+
+    lead = team("x", "y")
+    state = (await run(lead)).to_state()
+    state.approve(state.get_interruptions()[0])
+    again = team("y", "x")
+    restored = await RunState.from_string(again, state.to_string())
+    assert restored.current_agent.instructions == "You are y."
+    restored.current_agent.model = ScriptedModel(["y is done"])
+    assert (await run(again, restored)).final_output == "y is done" and done == ["y"]
+
+
 # --- RunHooks, RT-9
 
 
