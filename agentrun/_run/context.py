@@ -13,7 +13,7 @@ from agentrun._run.machine import Machine
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._config import RunConfig, RunErrorHandlers
-    from agentrun._guardrail import InputGuardrail, OutputGuardrail
+    from agentrun._guardrail import InputGuardrail
     from agentrun._handoff import Handoff
     from agentrun._items import RunItem
     from agentrun._run.announce import Announcer
@@ -123,10 +123,6 @@ class Run:
     def input_guardrails(self) -> list[InputGuardrail[Any]]:
         """Return the input guardrails of the run: those of its first agent, then the configured ones."""
         return [*self.agent.input_guardrails, *(self.spec.config.input_guardrails or ())]
-
-    def output_guardrails(self) -> list[OutputGuardrail[Any]]:
-        """Return the output guardrails of the agent whose turn it is, then the configured ones."""
-        return [*self.agent.output_guardrails, *(self.spec.config.output_guardrails or ())]
 
 
 class Gate:

@@ -18,6 +18,7 @@ from agentrun._exceptions import (
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelRefusalError,
+    OutputGuardrailTripwireTriggered,
     RunTimeoutError,
     UserError,
 )
@@ -375,16 +376,19 @@ async def _check_output(run: Run) -> Event:
         OutputGuardrailTripwireTriggered: a guardrail tripped; `final_output` stays None.
     """
     state = run.state
+    await run.announce.agent_end(state.context, run.agent, run.output)
     try:
-        await run.announce.agent_end(state.context, run.agent, run.output)
         await check_output(run, run.output)
-    except Exception as exc:
-        # What no guardrail has passed is for nobody. A message is dropped; a tool has run, so that its call stays,
-        # without what it returned.
-        if run.output_makers and run.output_guardrails():
+    except OutputGuardrailTripwireTriggered as exc:
+        # A rejected message is dropped; a tool has run, so that its call stays, without what it returned.
+        if run.output_makers:
             await withhold_output(run, exc)  # noqa: ASYNC120 - a cancel wins over the error
             record_turn(run)
             await sessions.store_failed(run)  # noqa: ASYNC120 - a cancel wins over the error
+        raise
+    except Exception:
+        record_turn(run)
+        await sessions.store_failed(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
     record_turn(run)
     state.is_finished = True

@@ -16,19 +16,14 @@ from agentrun._config import (
     RunErrorHandlerInput,
     RunErrorHandlerResult,
 )
-from agentrun._exceptions import (
-    MaxTurnsExceeded,
-    ModelBehaviorError,
-    ModelRefusalError,
-    OutputGuardrailTripwireTriggered,
-    UserError,
-)
+from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
 from agentrun._logging import traceback_of
 from agentrun._run.sessions import keeps_back
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
+    from agentrun._exceptions import OutputGuardrailTripwireTriggered
     from agentrun._run.context import Run
 
 log = logging.getLogger("agentrun")
@@ -116,26 +111,16 @@ def _fitting(agent: Agent[Any], kind: str, output: Any) -> Any:
 
 WITHHELD = "Output withheld by an output guardrail."
 """What stands in the record for the output of a tool that a guardrail rejected."""
-UNJUDGED = "Output withheld: no output guardrail has passed it."
-"""What stands there for one that a failure kept the guardrails from judging."""
 
 
-async def withhold_output(run: Run, cause: Exception) -> None:
-    """Replace an output that tools made by a text that says so, in the turn and wherever a verdict quotes it.
+async def withhold_output(run: Run, trip: OutputGuardrailTripwireTriggered) -> None:
+    """Replace a rejected output that tools made by a text that says so, in the turn and wherever a verdict quotes it.
 
     Messages of the reply go with it: nobody is to get them. The calls stay, for they have happened.
 
-    Args:
-        run: the run.
-        cause: the trip of a guardrail, or what failed before all of them had passed the output.
-
     Source: guardrails, "Output guardrails".
     """
-    verdicts = run.state.output_guardrail_results
-    text = UNJUDGED
-    if isinstance(cause, OutputGuardrailTripwireTriggered):
-        text = await _blocked_message(run, cause.guardrail_result.guardrail.get_name())
-        verdicts = [*verdicts, cause.guardrail_result]
+    text = await _blocked_message(run, trip.guardrail_result.guardrail.get_name())
     for outcome in run.output_makers:
         item = outcome.item
         if item is not None:
@@ -143,7 +128,7 @@ async def withhold_output(run: Run, cause: Exception) -> None:
             outcome.item = ToolCallOutputItem(run.agent, raw, text, tool_origin=item.tool_origin)
         for verdict in outcome.output_results:
             verdict.output = attrs.evolve(verdict.output, output_info=text)
-    for judged in {id(one): one for one in verdicts}.values():
+    for judged in {id(one): one for one in (*run.state.output_guardrail_results, trip.guardrail_result)}.values():
         if judged.agent_output is run.output:
             judged.agent_output = text
             judged.output = attrs.evolve(judged.output, output_info=None)

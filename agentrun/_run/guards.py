@@ -143,7 +143,7 @@ async def check_output(run: Run, output: Any) -> None:
         OutputGuardrailTripwireTriggered: one tripped.
     """
     agent, context = run.agent, run.state.context
-    guardrails = run.output_guardrails()
+    guardrails = [*agent.output_guardrails, *(run.spec.config.output_guardrails or ())]
     if not guardrails:
         return
 

@@ -6,8 +6,10 @@ import inspect
 import json
 from typing import Any
 
+import pydantic
 import pytest
 
+from agentrun import Usage
 from agentrun._codec import structure_event, structure_item, unstructure
 from agentrun._wire_value import Record, WireError
 from agentrun.items import (
@@ -153,3 +155,19 @@ def test_records_dump_like_the_others() -> None:
     assert record.model_dump(exclude_none=True) == {"type": "a"}
     assert record.model_dump(exclude={"type"}) == {"none": None}
     assert json.loads(record.to_json()) == record.to_dict()
+
+
+class Bill(pydantic.BaseModel):
+    """A type of a program that keeps values of a run."""
+
+    call: ResponseFunctionToolCall
+    usage: Usage
+
+
+def test_pydantic_models_may_have_values_as_fields() -> None:
+    bill = Bill(call=ResponseFunctionToolCall(call_id="c", name="n", arguments="{}"), usage=Usage(requests=1))
+    assert Bill.model_validate_json(bill.model_dump_json()) == bill
+    assert Bill.model_validate(bill.model_dump()) == bill
+    assert Bill.model_json_schema()["properties"]["call"]["type"] == "object"
+    with pytest.raises(pydantic.ValidationError, match=r"required by ResponseFunctionToolCall.* \$\.arguments"):
+        Bill.model_validate({"call": {"name": "n"}, "usage": {}})
