@@ -359,6 +359,18 @@ class WireValue(_Sent):
         return made
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic models have fields of this class: `model_validate` reads them, `model_dump` writes them."""
+        from pydantic_core import core_schema
+
+        anything = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
+        return core_schema.no_info_plain_validator_function(
+            cls.model_validate,
+            json_schema_input_schema=anything,
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.model_dump, return_schema=anything),
+        )
+
+    @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
         """Return the value that JSON text describes; see `model_validate`."""
         return cls.model_validate(json.loads(json_data))
