@@ -285,7 +285,9 @@ def _plan_call(
 def is_by_program(call: ResponseFunctionToolCall) -> bool:
     """Return whether a program of the model made the call, and not the model itself."""
     caller: Any = call.caller  # of a model of the caller's own, also in a class of its own library
-    return (caller.get("type") if isinstance(caller, Mapping) else getattr(caller, "type", None)) == "program"
+    if isinstance(caller, Mapping):
+        return cast("Mapping[str, Any]", caller).get("type") == "program"
+    return getattr(caller, "type", None) == "program"
 
 
 def qualified_name(raw: ResponseFunctionToolCall) -> str:
