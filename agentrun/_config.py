@@ -157,6 +157,8 @@ def _check_provider(instance: object, attribute: attrs.Attribute[Any], value: An
 def _check_blocked_message(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, str):
         function("OutputGuardrailBlockedMessageArgs")(instance, attribute, value)
+    elif not value:
+        raise ValueError(f"{attribute.name} is '', expected a text; leave it None for the default message")
 
 
 def _timeouts(value: Timeouts | Mapping[str, Any] | None) -> Timeouts:

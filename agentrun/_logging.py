@@ -31,12 +31,16 @@ _handler_lock = threading.Lock()
 
 
 class _StdoutHandler(logging.Handler):
-    """Writes to what `sys.stdout` is at the time, so that a redirected or captured stdout gets the records."""
+    """Writes to what `sys.stdout` is at the time, so that a redirected or captured stdout gets the records.
+
+    A program without one, as those of windows are, has them on `sys.stderr`.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stdout.write(self.format(record) + "\n")
-            sys.stdout.flush()
+            out = sys.stdout or sys.stderr
+            out.write(self.format(record) + "\n")
+            out.flush()
         except Exception:  # noqa: BLE001 - as every handler: a record that cannot be written never fails the program
             self.handleError(record)
 

@@ -258,6 +258,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
         TypeError,
         ("Handoff.input_filter", "HandoffInputData", "'none'"),
     ),
+    "no text in the place of a blocked message": (
+        lambda: RunConfig(output_guardrail_blocked_message=""),
+        ValueError,
+        ("output_guardrail_blocked_message", "''", "None"),
+    ),
     "a number as the model of a run": (lambda: RunConfig(model=3), TypeError, ("RunConfig.model", "3", "Model")),  # type: ignore[arg-type]
     "a name as the provider of a run": (
         lambda: RunConfig(model_provider="openai"),  # type: ignore[arg-type]

@@ -50,6 +50,17 @@ def test_verbose_logging_goes_to_stdout_once_and_shows_no_data(capsys: pytest.Ca
     assert [secret for secret in SECRETS if secret in out] == []
 
 
+def test_verbose_logging_goes_to_stderr_where_there_is_no_stdout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enable_verbose_stdout_logging()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", None)
+        run()
+    shown = capsys.readouterr()
+    assert shown.err.count("tool 'look': called\n") == 1 and shown.out == ""
+
+
 @pytest.mark.parametrize("prefix", ["AGENTRUN", "OPENAI_AGENTS"])
 def test_the_environment_allows_data(
     prefix: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
