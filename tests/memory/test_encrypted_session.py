@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any, cast
 
@@ -65,26 +66,64 @@ async def test_items_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await store.get_items() == []
 
 
-async def test_the_scan_is_bounded() -> None:
-    store = InMemorySession("a")
+async def test_a_read_looks_at_so_many_items_or_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int | None] = []
+
+    class Store(InMemorySession):
+        async def get_items(self, limit: int | None = None) -> Any:
+            looked.append(limit)
+            return await super().get_items(limit)
+
+    store = Store("a")
+    session = EncryptedSession("a", store, "a secret", max_scan_items=13)
+    await session.add_items([item("0"), item("1")])
+    assert await session.get_items() == await session.get_items(100) == [item("0"), item("1")]
+    assert await session.get_items(1) == [item("1")]
+    looked.clear()
+    await store.add_items([item("plain")] * 3)
+    assert await session.get_items(2) == [item("0"), item("1")]
+    assert looked == [2, 4, 7]
+    await store.add_items([item("plain")] * 13)
+    looked.clear()
+    for limit in (2, None, 20):
+        with pytest.raises(RuntimeError, match="max_scan_items=13"):
+            await session.get_items(limit)
+    assert looked == [2, 4, 7, 13, 13]
+    assert await EncryptedSession("a", store, "a secret").get_items(2) == [item("0"), item("1")]
+
+
+async def test_a_bounded_read_cannot_be_asked_for_everything() -> None:
+    store = InMemorySession("a", session_settings=SessionSettings(limit=-1))
     session = EncryptedSession("a", store, "a secret", max_scan_items=3)
-    await session.add_items([item(str(number)) for number in range(5)])
-    assert await session.get_items() == [item("2"), item("3"), item("4")]
-    await store.add_items([item("plain"), item("plain")])
-    assert await session.get_items(2) == [item("4")]
-    assert await session.get_items(1) == [item("4")]
-    assert await EncryptedSession("a", store, "a secret").get_items(2) == [item("3"), item("4")]
+    for limit in (None, -1):
+        with pytest.raises(ValueError, match="limit must be 0 or more"):
+            await session.get_items(limit)
+    assert await session.get_items(0) == await session.get_items(1) == []
 
 
-async def test_a_bounded_pop_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pop_goes_on_to_what_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     store = InMemorySession("a")
     session = EncryptedSession("a", store, "a secret", ttl=1, max_scan_items=2)
+    await session.add_items([item("new")])
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now - 100)
-    await session.add_items([item(str(number)) for number in range(3)])
-    monkeypatch.setattr(time, "time", lambda: now)
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(time, "time", lambda: now - 100)
+        await session.add_items([item(str(number)) for number in range(3)])
+    await store.add_items([item("plain")])
+    assert await session.pop_item() == item("new")
     assert await session.pop_item() is None
-    assert len(await store.get_items()) == 1
+
+
+async def test_the_rest_is_that_of_the_session_underneath() -> None:
+    class Store(InMemorySession):
+        def tell(self) -> str:
+            return "told"
+
+    session = EncryptedSession("a", Store("a"), "a secret")
+    assert session.tell() == "told"
+    assert not hasattr(session, "ask")
+    assert not hasattr(session, "_ask")
+    assert copy.copy(session).session_id == "a"
 
 
 async def test_the_settings_are_those_of_the_underlying_session() -> None:

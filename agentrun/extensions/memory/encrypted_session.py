@@ -32,7 +32,8 @@ class EncryptedSession(SessionABC):
 
     Each item becomes a Fernet token under a key derived from `encryption_key` and the session id (HKDF, SHA-256), so an
     item moved into another conversation cannot be read there. What is older than `ttl`, damaged, not encrypted, or
-    encrypted with another key is left out on reading. Its `session_settings` are those of the underlying session.
+    encrypted with another key is left out on reading. Its `session_settings` are those of the underlying session, and
+    so are all attributes that it does not have itself.
 
     Args:
         session_id: names the conversation, and is part of its key; as a rule the id of `underlying_session`.
@@ -40,7 +41,8 @@ class EncryptedSession(SessionABC):
         encryption_key: the secret, best `cryptography.fernet.Fernet.generate_key().decode()`. It is not stretched, so a
             password that people can remember is too weak.
         ttl: seconds for which an item can be read; None is for ever.
-        max_scan_items: at most so many stored items are looked at to find those asked for; None is all.
+        max_scan_items: at most so many stored items are looked at in one `get_items`, those that are looked at again
+            counted again; None is no limit. A read that would have to go on raises: a conversation with a hole is none.
 
     Raises:
         ImportError: cryptography is not installed.
@@ -77,6 +79,12 @@ class EncryptedSession(SessionABC):
         self._cipher = fernet.Fernet(base64.urlsafe_b64encode(derived))
         self._invalid: type[Exception] = fernet.InvalidToken
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the session underneath."""
+        if name.startswith("_") or name == "underlying_session":  # copying asks an object that has nothing yet
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.underlying_session, name)
+
     @property
     def lock_key(self) -> Hashable:
         """What runs queue on: the session underneath."""
@@ -102,25 +110,41 @@ class EncryptedSession(SessionABC):
             wrapper: the run's context, for the session underneath; so it is for the other methods.
 
         Raises:
+            RuntimeError: `max_scan_items` were looked at, and older ones may belong to what was asked for.
+            ValueError: the limit is negative, and there are `max_scan_items`.
             Exception: whatever the underlying session raises.
         """
         count = wanted(limit, self.session_settings)
+        left = self.max_scan_items
+        if left is not None and count is None and self._is_negative(limit):
+            raise ValueError(
+                f"limit must be 0 or more for a session with max_scan_items={left}, which cannot promise all items"
+            )
         if count == 0:
             await anyio.lowlevel.checkpoint()
             return []
-        most = self.max_scan_items
-        look = count if most is None or count is None else min(count, most)
-        look = most if look is None else look
+        look = count if left is None or count is None else min(count, left)
+        look = left if look is None else look
         settings = self.underlying_session.session_settings
         # What the underlying session takes for all of them; None is what its settings say, where it has some.
         everything = None if settings is None or settings.limit is None else -1
         while True:
             stored = await self._under.get_items(everything if look is None else look, **self._with(wrapper))
             items = await self._readable(stored)
-            if look is None or look == most or count is None or len(items) >= count or len(stored) < look:
+            if look is None or len(stored) < look or (count is not None and len(items) >= count):
                 return newest(items, count)
-            wider = look * 4  # some of those could not be read
-            look = wider if most is None else min(wider, most)
+            if left is not None:
+                left -= look
+            if left == 0:
+                raise RuntimeError(
+                    f"session {self.session_id!r} has more items than max_scan_items={self.max_scan_items} lets be "
+                    "looked at for those asked for; raise it, ask for fewer, or clear what has expired"
+                )
+            look = look * 2 if left is None else min(look * 2, left)  # some of those could not be read
+
+    def _is_negative(self, limit: int | None) -> bool:
+        asked = limit if limit is not None or self.session_settings is None else self.session_settings.limit
+        return asked is not None and asked < 0
 
     async def add_items(self, items: list[TResponseInputItem], *, wrapper: Any = None) -> None:
         """Append `items`, encrypted, in order.
@@ -138,27 +162,24 @@ class EncryptedSession(SessionABC):
     async def pop_item(self, *, wrapper: Any = None) -> TResponseInputItem | None:
         """Take the newest item out and return it; None when there is none.
 
-        Expired items above it are deleted. An item that another key wrote stays, and the answer is None.
+        Items above it that have expired or are not encrypted are deleted. An item that another key wrote stays, and the
+        answer is None.
 
         Raises:
             Exception: whatever the underlying session raises.
         """
-        scanned = 0
-        while self.max_scan_items is None or scanned < self.max_scan_items:
-            scanned += 1
+        while True:
             # Looked at before it is taken, so that a wrong key cannot empty a conversation.
             for stored in await self._under.get_items(1, **self._with(wrapper)):
-                if self._written_here(stored):
-                    break
-                log.warning("the newest item of session %r was not encrypted with this key", self.session_id)
-                return None
+                if _payload(stored) is not None and not self._written_here(stored):
+                    log.warning("the newest item of session %r was not encrypted with this key", self.session_id)
+                    return None
             taken = await self._under.pop_item(**self._with(wrapper))
             if taken is None:
                 return None
             item = self._item(taken)
             if item is not None:
                 return item
-        return None
 
     async def clear_session(self, *, wrapper: Any = None) -> None:
         """Delete every item of the underlying session.
