@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 
@@ -94,6 +95,8 @@ def test_a_stdout_that_fails_does_not_fail_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     enable_verbose_stdout_logging()
-    monkeypatch.setattr("sys.stdout", None)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdout", closed)
     run()
     assert "Logging error" in capsys.readouterr().err
