@@ -82,6 +82,8 @@ async def _loop(run: Run) -> Decision:
     await run.sink.agent(state.current_agent)
     if state.pending is not None:
         run.turn = await rebuild_turn(run)
+        if run.scope is not None:
+            run.scope.begin_within_turn()
         decision = run.machine.feed(Event.RESUMED_IN_TURN)
     else:
         await sessions.read(run)

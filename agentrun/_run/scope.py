@@ -40,6 +40,10 @@ class RunScope:
         if within is not None:
             self.hard.deadline = min(self.hard.deadline, anyio.current_time() + within)
 
+    def begin_within_turn(self) -> None:
+        """Note that the run goes on in a turn that was paused: the next turn is not its first."""
+        self._is_first = False
+
     async def may_start_turn(self, events_taken: Callable[[], Awaitable[None]]) -> bool:
         """Wait at the boundary until the consumer has `events_taken`; return False when the run is to stop here.
 

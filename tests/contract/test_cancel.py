@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -141,6 +142,21 @@ async def test_cancel_after_turn_lets_the_turn_end_and_stops_before_the_next() -
     assert result.final_output is None
     assert result.context_wrapper.usage.input_tokens == 3
     assert session.kinds == ["message", "function_call", "function_call_output"]
+
+
+@covers("CN-2", "ST-8")
+async def test_cancel_after_turn_stops_a_resumed_run_behind_the_turn_it_was_paused_in() -> None:
+    asking = dataclasses.replace(look, needs_approval=True)
+    model = ScriptedModel([[call()], "done"])
+    agent = Agent(name="a", model=model, tools=[asking])
+    state = (await Runner.run(agent, "hi")).to_state()
+    state.approve(state.get_interruptions()[0])
+    async with Runner.run_streamed(agent, state) as result:
+        async for event in result.stream_events():
+            if event.type == "run_item_stream_event" and event.name == "tool_output":
+                result.cancel("after_turn")
+    assert (len(model.calls), result.final_output) == (1, None)
+    assert (await Runner.run(agent, result.to_state())).final_output == "done"
 
 
 @covers("CN-2")
