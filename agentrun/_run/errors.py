@@ -19,6 +19,7 @@ from agentrun._config import (
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
 from agentrun._logging import traceback_of
+from agentrun._run.leave import failing_if_uncalled_for
 from agentrun._run.sessions import keeps_back
 
 if TYPE_CHECKING:
@@ -144,10 +145,12 @@ async def _blocked_message(run: Run, guardrail_name: str) -> str:
     """Return what stands in the place of a rejected output; a formatter that fails is passed over for our own words."""
     blocked: object = run.spec.config.output_guardrail_blocked_message
     if callable(blocked):
+        args = OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context)
         try:
-            blocked = blocked(OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context))
-            if inspect.isawaitable(blocked):
-                blocked = cast("object", await blocked)
+            with failing_if_uncalled_for("the formatter of output_guardrail_blocked_message"):
+                blocked = blocked(args)
+                if inspect.isawaitable(blocked):
+                    blocked = cast("object", await blocked)
         except Exception as exc:  # boundary of the user's formatter: a wording that fails must not let the output out
             log.error(
                 "the formatter of output_guardrail_blocked_message failed with %s; the default message is used",

@@ -13,8 +13,11 @@ from agentrun import (
     FunctionTool,
     GuardrailFunctionOutput,
     InMemorySession,
+    OutputGuardrailTripwireTriggered,
+    RunConfig,
     RunHooks,
     Runner,
+    ToolCallOutputItem,
     UserError,
     function_tool,
     input_guardrail,
@@ -209,3 +212,27 @@ async def test_a_sync_tool_that_raises_it_in_its_thread_has_failed() -> None:
     else:  # there it is an exception like KeyboardInterrupt, which no tool catches
         with pytest.raises(asyncio.CancelledError, match="in the thread"):
             await run_tool(False, one)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_formatter_that_raises_it_lets_no_rejected_output_out(streamed: bool) -> None:
+    @output_guardrail
+    async def refuse(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        return GuardrailFunctionOutput(None, True)
+
+    async def word(args: Any) -> Any:
+        return await raise_cancellation()
+
+    @function_tool
+    def look() -> str:
+        return "a secret"
+
+    model = ScriptedModel([[function_call("look", {}, call_id="c1")]])
+    agent = Agent[Any](
+        "a", model=model, tools=[look], output_guardrails=[refuse], tool_use_behavior="stop_on_first_tool"
+    )
+    with pytest.raises(OutputGuardrailTripwireTriggered) as caught:
+        await run(streamed, agent, run_config=RunConfig(output_guardrail_blocked_message=word))
+    assert caught.value.run_data is not None
+    [output] = [item for item in caught.value.run_data.new_items if isinstance(item, ToolCallOutputItem)]
+    assert output.output == "Output withheld by an output guardrail."
