@@ -51,9 +51,9 @@ async def test_turns_begin_with_a_message_of_the_user() -> None:
     await session.add_items([{"role": "system", "content": "before"}, {}])
     await stored(session)
     turns = await session.get_conversation_turns()
-    assert [(turn["turn"], turn["full_content"]) for turn in turns] == [
-        (1, "what is the weather in Zürich"),
-        (2, "and tomorrow?"),
+    assert [(turn["turn"], turn["content"], turn["full_content"]) for turn in turns] == [
+        (1, "what is the weather in Zürich", "what is the weather in Zürich"),
+        (2, "and tomorrow?", SECOND[0]["content"]),
     ]
     assert set(turns[0]) == {"turn", "content", "full_content", "timestamp", "can_branch"}
     by_turn = await session.get_conversation_by_turns()
@@ -210,6 +210,7 @@ async def test_tools_are_counted_by_their_whole_names() -> None:
         {"type": "function_call", "name": "look_up", "namespace": "billing", "call_id": "2", "arguments": "{}"},
         {"type": "function_call", "name": "weather", "namespace": "weather", "call_id": "3", "arguments": "{}"},
         {"type": "mcp_call", "name": "read", "server_label": "files", "id": "4", "arguments": "{}"},
+        {"type": "mcp_approval_request", "name": "write", "server_label": "files", "id": "9", "arguments": "{}"},
         {"type": "shell_call", "call_id": "5", "action": {"commands": ["ls"]}},
         {"type": "tool_search_call", "id": "6", "arguments": {}},
         {"type": "function_call_output", "call_id": "1", "output": "x"},
@@ -221,6 +222,7 @@ async def test_tools_are_counted_by_their_whole_names() -> None:
         "billing.look_up": 1,
         "weather": 1,
         "files.read": 1,
+        "files.write": 1,
         "shell_call": 1,
         "tool_search": 1,
     }

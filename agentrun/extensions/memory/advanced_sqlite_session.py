@@ -326,7 +326,9 @@ class AdvancedSQLiteSession(SQLiteSession):
         ]
 
     async def get_conversation_turns(self, branch_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the turns of a branch: turn, content (cut short), full_content, timestamp, can_branch.
+        """Return the turns of a branch: turn, content (its text, cut short), full_content, timestamp, can_branch.
+
+        `full_content` is what the message holds, which may be a list of parts.
 
         Args:
             branch_id: None is the current branch.
@@ -338,8 +340,9 @@ class AdvancedSQLiteSession(SQLiteSession):
         select = self._of_branch("turn, message_data, created_at", "AND kind = 'user' ORDER BY position")
         turns: list[dict[str, Any]] = []
         for turn, data, created in await self._all(select, self._where(branch_id)):
-            content = _text(decode_item(data) or {})
-            short = content if len(content) <= _SHOWN_CHARACTERS else content[:_SHOWN_CHARACTERS] + "..."
+            content = (decode_item(data) or {}).get("content", "")
+            text = _text(content)
+            short = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
             turns.append(
                 {"turn": turn, "content": short, "full_content": content, "timestamp": created, "can_branch": True}
             )
@@ -353,7 +356,7 @@ class AdvancedSQLiteSession(SQLiteSession):
             sqlite3.Error: the file cannot be read.
         """
         turns = await self.get_conversation_turns(branch_id)
-        return [turn for turn in turns if search_term.casefold() in turn["full_content"].casefold()]
+        return [turn for turn in turns if search_term.casefold() in _text(turn["full_content"]).casefold()]
 
     async def get_conversation_by_turns(self, branch_id: str | None = None) -> dict[int, list[dict[str, str | None]]]:
         """Return what each turn of a branch consists of: by turn, the items' type and tool_name in order.
@@ -502,20 +505,19 @@ def _kind(item: TResponseInputItem) -> tuple[str, str | None]:
         return role, None
     if not isinstance(kind, str):
         return "unknown", None
-    if not kind.endswith("_call"):
+    if not kind.endswith("_call") and kind != "mcp_approval_request":
         return kind, None
     if kind == "tool_search_call":
         return kind, "tool_search"
-    name, group = item.get("name"), item.get("server_label" if kind == "mcp_call" else "namespace")
+    name, group = item.get("name"), item.get("server_label" if kind.startswith("mcp_") else "namespace")
     if not isinstance(name, str):
         return kind, kind
     # A tool that was found by searching has its own name as namespace, and belongs to no group.
     return kind, f"{group}.{name}" if isinstance(group, str) and group != name else name
 
 
-def _text(item: TResponseInputItem) -> str:
-    """Return the text of a message."""
-    content = item.get("content")
+def _text(content: Any) -> str:
+    """Return the text in the content of a message."""
     if isinstance(content, str):
         return content
     parts = cast("list[Any]", content) if isinstance(content, list) else []
