@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from agentrun._run.machine import Machine
+from agentrun._run.sharing import AgentUse
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -88,6 +89,8 @@ class Run:
     """Where calls of a streamed run are decided while it goes on."""
     machine: Machine = attrs.field(factory=Machine)
     turn: Turn = attrs.field(init=False)
+    use: AgentUse = attrs.field(factory=AgentUse)
+    """The agent whose tools no other run may change."""
     models: dict[int, Model] = attrs.field(factory=dict[Any, Any])
     """The model of each agent met so far, by the agent's identity."""
     gate: Gate | None = None

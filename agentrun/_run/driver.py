@@ -74,14 +74,18 @@ async def drive(run: Run) -> Decision:
                 if keeps and record_finished_calls(run) and (run.state.pending is None or not sessions.keeps_back(run)):
                     await sessions.store_failed(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
                 raise
+            finally:
+                run.use.leave()
 
 
 async def _loop(run: Run) -> Decision:
     state = run.state
     state.agent_started = False
+    run.use.take(state.current_agent)
     await run.sink.agent(state.current_agent)
     if state.pending is not None:
         run.turn = await rebuild_turn(run)
+        run.use.check()
         if run.scope is not None:
             run.scope.begin_within_turn()
         decision = run.machine.feed(Event.RESUMED_IN_TURN)
@@ -206,7 +210,9 @@ async def _ask_model(run: Run) -> Event:
     state, agent = run.state, run.agent
     if not state.agent_started:
         state.context.turn_input = state.input_items()
-        await run.announce.agent_start(state.context, agent)
+        if run.announce.hooks_of(agent, "start"):
+            with run.use.starting():
+                await run.announce.agent_start(state.context, agent)
         state.agent_started = True
     try:
         response = await ask_model(run)

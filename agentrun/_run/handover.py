@@ -46,7 +46,10 @@ async def hand_over(run: Run) -> Event:
         turn.extra_items.append(item)
         await run.sink.item(item)
     await anyio.lowlevel.checkpoint_if_cancelled()
+    if first.handoff.agent is not None:
+        run.use.take(first.handoff.agent)
     target = await first.handoff.on_invoke_handoff(state.context, first.raw.arguments)
+    run.use.take(target)
     message = first.handoff.get_transfer_message(target)
     output = HandoffOutputItem(source, answer_item(first.raw, message), source, target)
     await run.announce.handoff(state.context, source, target)

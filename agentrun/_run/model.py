@@ -174,6 +174,7 @@ async def ask_model(run: Run) -> ModelResponse:
 
     await run.announce.llm_start(context, agent, request.instructions, request.input)
     await anyio.lowlevel.checkpoint_if_cancelled()  # no request begins after a cancel
+    run.use.check()
     log_model_data("the model is asked", agent.name, request.input)
     response, failures = await _with_retries(run, request)
     log_model_data("the model answered", agent.name, response.output)
