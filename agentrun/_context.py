@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 import attrs
@@ -170,14 +169,6 @@ _NOT_GIVEN: Any = object()
 """Stands for an argument that has to be given, though it comes after one that need not be."""
 
 
-def _config(value: RunConfig | Mapping[str, Any] | None) -> RunConfig | None:
-    if not isinstance(value, Mapping):
-        return value
-    from agentrun._config import RunConfig
-
-    return RunConfig.coerce(value)
-
-
 @attrs.define(eq=False, repr=False)
 class ToolContext(RunContextWrapper[TContext]):
     """The context of one tool call; shares context object, usage and approvals with its run.
@@ -204,8 +195,8 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_namespace: str | None = attrs.field(default=None, kw_only=True)
     agent: AgentBase[TContext] | None = attrs.field(default=None, kw_only=True)
     """The agent that called the tool."""
-    run_config: RunConfig | None = attrs.field(default=None, kw_only=True, converter=_config)
-    """The configuration of the run; it may be given as a dict of its fields."""
+    run_config: RunConfig | None = attrs.field(default=None, kw_only=True)
+    """The configuration of the run."""
     failure: Exception | None = attrs.field(default=None, kw_only=True, repr=False)
     """What the body raised, when a failure function turned it into an output."""
     nested: RunState[Any] | None = attrs.field(default=None, kw_only=True, repr=False)
@@ -249,7 +240,7 @@ class ToolContext(RunContextWrapper[TContext]):
         tool_name: str | None = None,
         tool_arguments: str | None = None,
         tool_namespace: str | None = None,
-        run_config: RunConfig | Mapping[str, Any] | None = None,
+        run_config: RunConfig | None = None,
     ) -> Self:
         """Return the context of one call within the run of `context`.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
-from agentrun import Agent, ModelSettings, RunConfig
+from agentrun import Agent, RunConfig
 from agentrun.items import ResponseFunctionToolCall
 from agentrun.tool_context import ToolContext
 
@@ -44,13 +42,3 @@ def test_a_context_made_of_a_tool_context_has_its_agent_and_configuration() -> N
 def test_a_call_that_is_only_like_one_needs_no_namespace() -> None:
     made = ToolContext.from_agent_context(context(), "c1", cast("Any", SimpleNamespace(name="look", arguments="{}")))
     assert (made.tool_name, made.tool_arguments, made.tool_namespace) == ("look", "{}", None)
-
-
-def test_the_configuration_may_be_a_dict_of_its_fields() -> None:
-    given = {"tracing_disabled": True, "model_settings": {"temperature": 0.0}}
-    told = ToolContext.from_agent_context(context(), "c1", call(), run_config=given)
-    config = told.run_config
-    assert isinstance(config, RunConfig)
-    assert config.model_settings == ModelSettings(temperature=0.0)
-    with pytest.raises(TypeError, match="'tracin'"):
-        context(run_config={"tracin": True})
