@@ -235,7 +235,7 @@ class HostedMCPTool(Dataclass):
     on_approval_request: MCPToolApprovalFunction | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
     )
-    """Answers approval requests at once; without it they come back as the run's interruptions."""
+    """Kept, and not called in this version: approval requests of a hosted server are items and events of the run."""
 
     name: ClassVar[str] = "hosted_mcp"
 
