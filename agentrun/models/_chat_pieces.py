@@ -178,9 +178,15 @@ def logprob(token: Any, *, is_delta: bool) -> Record:
 
 
 def signature(piece: Json) -> str:
-    """Return what one provider wants back with a call, "" where there is nothing of the kind."""
-    found = member(member(piece.get("extra_content"), "google"), "thought_signature")
-    return found if isinstance(found, str) else ""
+    """Return what one provider wants back with a call, "" where there is nothing of the kind.
+
+    LiteLLM's proxy has it in a place of its own.
+    """
+    for holder in (member(piece.get("extra_content"), "google"), piece.get("provider_specific_fields")):
+        found = member(holder, "thought_signature")
+        if isinstance(found, str) and found:
+            return found
+    return ""
 
 
 def usage_of(usage: Json | None) -> ResponseUsage | None:

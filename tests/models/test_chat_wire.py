@@ -546,6 +546,19 @@ def test_blocks_go_back_to_the_model_that_thought_them_while_the_turn_goes_on(
     assert found[1].get("thinking_blocks") == expected
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"extra_content": {"google": {"thought_signature": "S"}}},
+        {"provider_specific_fields": {"thought_signature": "S"}},
+    ],
+)
+def test_a_call_keeps_its_signature_wherever_a_gateway_puts_it(wire: Any, place: Any) -> None:
+    asked = {**wire_call("1"), "index": 0, **place}
+    seen, _, _ = read(wire.delta(tool_calls=[asked]), wire.delta("tool_calls"), "[DONE]")
+    assert seen[-1].response.output[0].provider_data["thought_signature"] == "S"
+
+
 def test_a_refusal_is_a_part_of_the_message(wire: Any) -> None:
     response, _ = read_completion(json.dumps(wire.completion(None, refusal="no way")), Limits(), None)
     item: Any = response.output[0]
