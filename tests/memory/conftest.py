@@ -51,8 +51,9 @@ def url_of(services: dict[str, str], name: str) -> str:
 def redis_url(services: dict[str, str]) -> Iterator[str]:
     yield url_of(services, "AGENTRUN_TEST_REDIS")
     # coredis 6.9 drops the streams of a connection without closing them. They are collected here, under the warning
-    # filter of the test that used them, rather than in some later test.
-    gc.collect()
+    # filter of the test that used them, rather than in some later test; what is finalized first may hold others.
+    for _ in range(3):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
