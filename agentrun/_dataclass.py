@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import reprlib
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import attrs
 
@@ -87,6 +87,14 @@ class Dataclass:
             if field.repr
         ]
         return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __copy__(self) -> Self:
+        """Return a copy that has what a subclass adds, too: attrs would leave it out."""
+        copied = object.__new__(type(self))
+        of_subclass, slots = cast("tuple[dict[str, Any] | None, dict[str, Any]]", object.__getstate__(self))
+        for name, value in {**slots, **(of_subclass or {})}.items():
+            object.__setattr__(copied, name, value)
+        return copied
 
     if TYPE_CHECKING:
         # What the protocol of a dataclass asks for

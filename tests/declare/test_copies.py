@@ -198,3 +198,23 @@ async def test_another_invoker_leaves_nothing_of_the_function_it_takes_the_place
         assert (tool.function, tool.runs_in_thread, tool.keeps_arguments) == (None, False, None)
     assert look_up.runs_in_thread
     assert look_up.keeps_arguments is not None
+
+
+class OwnedAgent(Agent[Any]):
+    def __init__(self, name: str, owner: str) -> None:
+        super().__init__(name=name)
+        self.owner = owner
+
+
+class OwnedConfig(RunConfig):
+    owner = "nobody"
+
+
+def test_a_copy_keeps_what_a_subclass_adds_to_an_agent_and_to_a_configuration() -> None:
+    agent = OwnedAgent("a", "ann")
+    copied = copy.copy(agent)
+    assert (type(copied), copied.name, copied.owner) == (OwnedAgent, "a", "ann")
+    assert copied.tools is agent.tools
+    config = OwnedConfig(workflow_name="w")
+    config.owner = "ann"
+    assert (copy.copy(config).workflow_name, copy.copy(config).owner) == ("w", "ann")
