@@ -52,8 +52,8 @@ async def streamed_turn(deltas: int) -> None:
 
 
 async def _call(place: int, scope: anyio.CancelScope, send_outcomes: MemoryObjectSendStream[int]) -> None:
-    """Stand for a tool call: a scope that stops it, and one that shields its cleanup."""
-    with scope, anyio.CancelScope():
+    """Stand for a tool call: a scope that shields it."""
+    with scope:
         await anyio.lowlevel.checkpoint_if_cancelled()
     send_outcomes.send_nowait(place)
 
