@@ -181,6 +181,8 @@ class AgentBase(Dataclass, Generic[TContext]):
             UserError: an MCP server cannot be used, see `get_mcp_tools`.
             Exception: whatever an `is_enabled` function raises.
         """
+        if not self.tools and not self.mcp_servers:
+            return []
         from agentrun._tool import enabled_tools
 
         own = await enabled_tools(self.tools, run_context, self)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from agentrun._fields import new_dict, new_list
+
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._items import ToolApprovalItem
@@ -59,9 +61,9 @@ class Approvals:
     tool holds for the agent that asked: another agent's tool may have the same name and do something else.
     """
 
-    calls: dict[tuple[str, str], Decision] = attrs.field(factory=dict[Any, Any])
+    calls: dict[tuple[str, str], Decision] = attrs.field(factory=new_dict)
     """By tool name (with namespace) and call id."""
-    tools: list[ToolDecision] = attrs.field(factory=list[ToolDecision])
+    tools: list[ToolDecision] = attrs.field(factory=new_list)
     """At most one for a tool of an agent."""
 
     def approve(self, item: ToolApprovalItem, *, always: bool = False) -> None:

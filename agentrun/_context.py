@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from agentrun._approvals import Approvals
 from agentrun._dataclass import Dataclass
 from agentrun._exceptions import ToolCancelledError
+from agentrun._fields import new_list
 from agentrun._usage import Usage
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class RunContextWrapper(Dataclass, Generic[TContext]):
     """The object given as `context=`, or None."""
     usage: Usage = attrs.field(factory=Usage)
     """The tokens used so far; exact once the run has ended."""
-    turn_input: list[TResponseInputItem] = attrs.field(factory=list[Any])
+    turn_input: list[TResponseInputItem] = attrs.field(factory=new_list)
     """The input items the current turn started from."""
     approvals: Approvals = attrs.field(factory=Approvals, repr=False)
     """The decisions taken on tool calls so far."""
@@ -150,7 +151,7 @@ class CallSignal:
 
     reason: str | None = None
     timed_out: bool = False
-    reports: list[str] = attrs.field(factory=list[Any])
+    reports: list[str] = attrs.field(factory=new_list)
     """What went wrong while the body was being stopped."""
 
     def tell(self, reason: str, *, timed_out: bool = False) -> None:
@@ -186,7 +187,7 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_call: ResponseFunctionToolCall | None = None
     """The whole call item, or None for a context that was built by hand."""
     # Once more, since the four above come before them in a call by place.
-    turn_input: list[TResponseInputItem] = attrs.field(factory=list[Any], kw_only=True)
+    turn_input: list[TResponseInputItem] = attrs.field(factory=new_list, kw_only=True)
     """The input items the current turn started from."""
     approvals: Approvals = attrs.field(factory=Approvals, kw_only=True, repr=False)
     """The decisions taken on tool calls so far."""

@@ -9,6 +9,8 @@ from typing import Literal
 
 import attrs
 
+from agentrun._fields import new_dict
+
 DocstringStyle = Literal["google", "numpy", "sphinx"]
 """How a docstring marks its parameters."""
 
@@ -19,7 +21,7 @@ class Docstring:
 
     description: str | None = None
     """All text before the first section, or None when there is none."""
-    params: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    params: Mapping[str, str] = attrs.field(factory=new_dict)
     """Text by parameter or attribute name, without stars; parameters without text are absent."""
 
 

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from agentrun._dataclass import Dataclass
+from agentrun._fields import new_list
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -78,9 +79,9 @@ class RunErrorDetails(Dataclass):
     """Verdicts in the order they came in, the tripping one included."""
     output_guardrail_results: list[OutputGuardrailResult]
     """Verdicts in the order they came in, the tripping one included."""
-    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(factory=list[Any])
+    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(factory=new_list)
     """Verdicts of finished turns."""
-    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list[Any])
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(factory=new_list)
     """Verdicts of finished turns."""
     _state: RunState[Any] | None = attrs.field(default=None, repr=False, alias="state")
 

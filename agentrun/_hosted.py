@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
+from agentrun._fields import new_list
 from agentrun._responses import Response, ResponseFunctionToolCall
 from agentrun._wire_value import Json, Record, WireValue, fresh
 
@@ -20,7 +21,7 @@ class ResponseFileSearchToolCall(WireValue):
 
     type: Literal["file_search_call"] = "file_search_call"
     id: str = ""
-    queries: list[str] = fresh(factory=list[str])
+    queries: list[str] = fresh(factory=new_list)
     status: str = "completed"
     results: list[Record] | None = None
 
@@ -54,7 +55,7 @@ class ResponseComputerToolCall(WireValue):
     type: Literal["computer_call"] = "computer_call"
     call_id: str
     id: str = ""
-    pending_safety_checks: list[Record] = fresh(factory=list[Record])
+    pending_safety_checks: list[Record] = fresh(factory=new_list)
     status: str = "completed"
     action: Record | None = None
     actions: list[Record] | None = None
@@ -112,7 +113,7 @@ class ResponseToolSearchOutputItem(WireValue):
     call_id: str | None = None
     execution: str = ""
     status: str = "completed"
-    tools: list[Record] = fresh(factory=list[Record])
+    tools: list[Record] = fresh(factory=new_list)
     created_by: str | None = None
 
 
@@ -122,7 +123,7 @@ class AdditionalTools(WireValue):
     type: Literal["additional_tools"] = "additional_tools"
     id: str = ""
     role: str = ""
-    tools: list[Record] = fresh(factory=list[Record])
+    tools: list[Record] = fresh(factory=new_list)
 
 
 class ResponseCompactionItem(WireValue):
@@ -201,7 +202,7 @@ class ResponseFunctionShellToolCallOutput(WireValue):
     call_id: str
     id: str = ""
     max_output_length: int | None = None
-    output: list[Record] = fresh(factory=list[Record])
+    output: list[Record] = fresh(factory=new_list)
     status: str = "completed"
     caller: Record | None = None
     created_by: str | None = None
@@ -251,7 +252,7 @@ class McpListTools(WireValue):
     type: Literal["mcp_list_tools"] = "mcp_list_tools"
     id: str = ""
     server_label: str = ""
-    tools: list[Record] = fresh(factory=list[Record])
+    tools: list[Record] = fresh(factory=new_list)
     error: str | None = None
 
 
@@ -450,7 +451,7 @@ class ResponseShellCallOutputContentDoneEvent(HostedEvent):
     type: Literal["response.shell_call_output_content.done"] = "response.shell_call_output_content.done"
     command_index: int = 0
     item_id: str = ""
-    output: list[Record] = fresh(factory=list[Record])
+    output: list[Record] = fresh(factory=new_list)
     output_index: int = 0
 
 

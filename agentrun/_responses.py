@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from agentrun._fields import new_list
 from agentrun._wire_value import Record, WireValue, fresh
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ResponseOutputText(WireValue):
 
     text: str
     type: Literal["output_text"] = "output_text"
-    annotations: list[Record] = fresh(factory=list[Record])
+    annotations: list[Record] = fresh(factory=new_list)
     """Citations of files and pages, each a Record with a `type`."""
     logprobs: list[Record] | None = None
 
@@ -96,7 +97,7 @@ class ResponseReasoningItem(WireValue):
     """What a reasoning model thought before it answered."""
 
     id: str = ""
-    summary: list[Summary] = fresh(factory=list[Summary])
+    summary: list[Summary] = fresh(factory=new_list)
     type: Literal["reasoning"] = "reasoning"
     content: list[Content] | None = None
     encrypted_content: str | None = None
@@ -168,11 +169,11 @@ class Response(WireValue):
     metadata: Record | None = None
     model: str = ""
     object: Literal["response"] = "response"
-    output: list[TResponseOutputItem] = fresh(factory=list[TResponseOutputItem])
+    output: list[TResponseOutputItem] = fresh(factory=new_list)
     parallel_tool_calls: bool = True
     temperature: float | None = None
     tool_choice: str | Record = "auto"
-    tools: list[Record] = fresh(factory=list[Record])
+    tools: list[Record] = fresh(factory=new_list)
     top_p: float | None = None
     background: bool | None = None
     completed_at: float | None = None
@@ -311,7 +312,7 @@ class ResponseTextDeltaEvent(WireValue):
     item_id: str = ""
     output_index: int = 0
     content_index: int = 0
-    logprobs: list[Record] = fresh(factory=list[Record])
+    logprobs: list[Record] = fresh(factory=new_list)
     sequence_number: int = 0
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
     obfuscation: str | None = None
@@ -325,7 +326,7 @@ class ResponseTextDoneEvent(WireValue):
     item_id: str = ""
     output_index: int = 0
     content_index: int = 0
-    logprobs: list[Record] = fresh(factory=list[Record])
+    logprobs: list[Record] = fresh(factory=new_list)
     sequence_number: int = 0
     type: Literal["response.output_text.done"] = "response.output_text.done"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import re
 import reprlib
-import weakref
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
@@ -15,6 +14,7 @@ import attrs
 
 from agentrun._dataclass import Dataclass
 from agentrun._exceptions import AgentsException, UserError
+from agentrun._fields import new_list
 from agentrun._history import HistoryItem, InputList
 from agentrun._items import ItemHelpers, MessageOutputItem, ToolApprovalItem
 from agentrun._state import LastAgent
@@ -238,9 +238,9 @@ class RunResult(RunResultBase, Dataclass):
     context_wrapper: RunContextWrapper[Any]
     _last_agent: LastAgent = attrs.field(alias="last_agent", converter=_last_agent)
     max_turns: int | None = 10
-    interruptions: list[ToolApprovalItem] = attrs.field(factory=list[Any])
+    interruptions: list[ToolApprovalItem] = attrs.field(factory=new_list)
     agent_tool_invocation: AgentToolInvocation | None = None
-    warnings: list[str] = attrs.field(factory=list[str])
+    warnings: list[str] = attrs.field(factory=new_list)
     _state: RunState[Any] | None = attrs.field(default=None, alias="state")
 
     @classmethod
@@ -311,7 +311,6 @@ class EventStream:
     def __init__(self, live: LiveRun) -> None:
         self._live = live
         self._begun = self._ended = False
-        self._finalizer: weakref.finalize[[LiveRun], EventStream] | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -338,10 +337,6 @@ class EventStream:
             if live.alone is not None and not live.is_complete:
                 await live.join()  # noqa: ASYNC102 - shields itself
             raise
-        if self._finalizer is None and live.alone is not None:
-            # A loop that is left by `break` drops its iterator: the run is cancelled then, though nobody can wait for
-            # it.
-            self._finalizer = weakref.finalize(self, _cancel_from_anywhere, live)
         if event is None:
             self._ended = True
             raise StopAsyncIteration
@@ -358,10 +353,11 @@ class EventStream:
         else:
             await anyio.lowlevel.checkpoint()
 
-
-def _cancel_from_anywhere(live: LiveRun) -> None:
-    if live.alone is not None and not live.is_complete:
-        live.alone(live.leave)
+    def __del__(self) -> None:
+        # A loop that is left by `break` drops its iterator: the run is cancelled then, though nobody can wait for it.
+        live = self._live
+        if self._begun and live.alone is not None and not live.is_complete:
+            live.alone(live.leave)
 
 
 def _of_state(name: str, doc: str, field: str | None = None) -> Any:

@@ -10,6 +10,7 @@ import attrs
 
 from agentrun._context import RunContextWrapper, TContext
 from agentrun._exceptions import AgentsException, RunErrorDetails, UserError
+from agentrun._fields import new_dict, new_list
 from agentrun._handoff import TAgent
 from agentrun._history import History, InputList
 from agentrun._items import (
@@ -43,9 +44,9 @@ class PendingTurn:
     reply: ModelResponse
     items: list[RunItem]
     """The items of the reply."""
-    outputs: dict[str, RunItem] = attrs.field(factory=dict[Any, Any])
+    outputs: dict[str, RunItem] = attrs.field(factory=new_dict)
     """The outputs that are there already, by call id."""
-    nested: dict[str, RunState[Any]] = attrs.field(factory=dict[Any, Any])
+    nested: dict[str, RunState[Any]] = attrs.field(factory=new_dict)
     """The paused nested runs of agent tools, by call id."""
 
 
@@ -72,31 +73,31 @@ class RunState(Generic[TContext, TAgent]):
     current_turn: int = attrs.field(init=False, default=0)
     turn_open: bool = attrs.field(init=False, default=False)
     """Whether the current turn has begun and is not recorded; a state made now goes on before it."""
-    new_items: list[RunItem] = attrs.field(init=False, factory=list[Any])
+    new_items: list[RunItem] = attrs.field(init=False, factory=new_list)
     """What the run made, as its caller sees it."""
     next_items: list[RunItem] | None = attrs.field(init=False, default=None)
     """What the next model sees of it, once a handoff filter made the two differ; None while they are the same."""
     _history: History = attrs.field(init=False)
-    _recorded: list[RunItem] = attrs.field(init=False, factory=list[Any])
+    _recorded: list[RunItem] = attrs.field(init=False, factory=new_list)
     """What is to be appended to the history when it is next asked for; after the last turn nobody asks."""
-    raw_responses: list[ModelResponse] = attrs.field(init=False, factory=list[Any])
-    input_guardrail_results: list[InputGuardrailResult] = attrs.field(init=False, factory=list[Any])
-    output_guardrail_results: list[OutputGuardrailResult] = attrs.field(init=False, factory=list[Any])
-    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(init=False, factory=list[Any])
-    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(init=False, factory=list[Any])
-    tools_used: dict[str, list[str]] = attrs.field(init=False, factory=dict[Any, Any])
+    raw_responses: list[ModelResponse] = attrs.field(init=False, factory=new_list)
+    input_guardrail_results: list[InputGuardrailResult] = attrs.field(init=False, factory=new_list)
+    output_guardrail_results: list[OutputGuardrailResult] = attrs.field(init=False, factory=new_list)
+    tool_input_guardrail_results: list[ToolInputGuardrailResult] = attrs.field(init=False, factory=new_list)
+    tool_output_guardrail_results: list[ToolOutputGuardrailResult] = attrs.field(init=False, factory=new_list)
+    tools_used: dict[str, list[str]] = attrs.field(init=False, factory=new_dict)
     """The names of the tools each agent has used, by agent name."""
-    calls_done: dict[str, tuple[str, str]] = attrs.field(init=False, factory=dict[Any, Any])
+    calls_done: dict[str, tuple[str, str]] = attrs.field(init=False, factory=new_dict)
     """Name and arguments of every finished call, by call id."""
     pending: PendingTurn | None = attrs.field(init=False, default=None)
-    interruptions: list[ToolApprovalItem] = attrs.field(init=False, factory=list[Any])
+    interruptions: list[ToolApprovalItem] = attrs.field(init=False, factory=new_list)
     final_output: Any = attrs.field(init=False, default=None)
     is_finished: bool = attrs.field(init=False, default=False)
     agent_started: bool = attrs.field(init=False, default=False)
     """Whether the hooks for the start of the current agent have run."""
-    warnings: list[str] = attrs.field(init=False, factory=list[Any])
+    warnings: list[str] = attrs.field(init=False, factory=new_list)
     """What went wrong without failing the run: a cleanup that was cut short, a thread that was abandoned."""
-    pending_input: list[TResponseInputItem] = attrs.field(init=False, factory=list[Any])
+    pending_input: list[TResponseInputItem] = attrs.field(init=False, factory=new_list)
     """Input added while the run was paused, for the next model call."""
     unsent: list[TResponseInputItem] | None = attrs.field(init=False, default=None)
     """With a conversation kept by the provider: what it has not been sent yet; None before the first request."""

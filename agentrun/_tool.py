@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import attrs
 
 from agentrun._dataclass import Dataclass, Value
+from agentrun._fields import new_list
 from agentrun._function_tool import (
     FunctionTool,
     FunctionToolCustomDataContext,
@@ -140,7 +141,7 @@ class FunctionToolResult(Dataclass):
     """What the tool returned, or the text that stands for it: a failure, a timeout, a rejection."""
     run_item: RunItem | None
     """The output's item, or the approval item of a call that waits; None when the call made none."""
-    interruptions: list[ToolApprovalItem] = attrs.field(factory=list["ToolApprovalItem"])
+    interruptions: list[ToolApprovalItem] = attrs.field(factory=new_list)
     """The approvals a nested run waits for."""
     agent_run_result: Any = None
     """The result of the nested run, for agents used as tools."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 import attrs
 
 from agentrun._dataclass import Value
+from agentrun._fields import new_list
 from agentrun._responses import InputTokensDetails, OutputTokensDetails, ResponseUsage
 
 
@@ -85,7 +86,7 @@ class Usage(Value):
     output_tokens: int = 0
     output_tokens_details: OutputTokensDetails = attrs.field(default=None, converter=_output_details)
     total_tokens: int = 0
-    request_usage_entries: list[RequestUsage] = attrs.field(factory=list[RequestUsage])
+    request_usage_entries: list[RequestUsage] = attrs.field(factory=new_list)
     """One entry per request, oldest first. The entry of a cut request has `partial=True` and is in none of the sums."""
 
     def add(self, other: Usage) -> None:

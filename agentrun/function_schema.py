@@ -22,6 +22,7 @@ import typing_extensions
 from agentrun._dataclass import Dataclass
 from agentrun._docstrings import Docstring, DocstringStyle, parse_docstring
 from agentrun._exceptions import UserError
+from agentrun._fields import new_dict
 from agentrun._schema import (
     MISSING,
     REMEDY,
@@ -100,7 +101,7 @@ class ArgumentsModel:
     """
 
     _compiled: CompiledType = attrs.field(repr=False, alias="compiled")
-    _defaults: Mapping[str, Callable[[], Any]] = attrs.field(factory=dict[str, Any], repr=False, alias="defaults")
+    _defaults: Mapping[str, Callable[[], Any]] = attrs.field(factory=new_dict, repr=False, alias="defaults")
 
     @property
     def __name__(self) -> str:

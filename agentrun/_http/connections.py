@@ -29,6 +29,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import attrs
 
+from agentrun._fields import new_dict
 from agentrun._http.clients import ProxyWay
 from agentrun._http.http11 import CLOSE_SECONDS, Connection
 
@@ -67,9 +68,9 @@ class Slot:
 class Connections:
     """The idle slots of one event loop, by origin, the one used last at the end."""
 
-    idle: dict[str, list[Slot]] = attrs.field(factory=dict[str, list[Slot]])
-    proxies: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
-    connecting: dict[str, anyio.Semaphore] = attrs.field(factory=dict[str, anyio.Semaphore])
+    idle: dict[str, list[Slot]] = attrs.field(factory=new_dict)
+    proxies: dict[str, str | None] = attrs.field(factory=new_dict)
+    connecting: dict[str, anyio.Semaphore] = attrs.field(factory=new_dict)
     guard: AsyncGenerator[None, None] | None = None
     closed: bool = False
 

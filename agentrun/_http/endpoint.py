@@ -12,6 +12,7 @@ import attrs
 import h11
 
 from agentrun._exceptions import ModelStatusError, ModelTimeoutError, ModelTransportError, UserError
+from agentrun._fields import new_dict
 from agentrun._http.address import Address
 from agentrun._http.clients import ClientReply, ProxyWay, family_of, own_family, send_over, was_unsent
 from agentrun._http.connections import Connections, Slot, connections_here, proxy_for
@@ -43,13 +44,11 @@ class Endpoint:
     client: httpx.AsyncClient | None = attrs.field(default=None, repr=False)
     """The user's, which they close; None for connections of our own."""
     connect_seconds: float | None = CONNECT_SECONDS
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=new_dict, repr=False)
     """Sent with every request."""
     origin: str = attrs.field(init=False)
     """Scheme, host and port of `base_url`."""
-    _addresses: dict[tuple[str, str], Address] = attrs.field(
-        init=False, factory=dict[tuple[str, str], Address], repr=False
-    )
+    _addresses: dict[tuple[str, str], Address] = attrs.field(init=False, factory=new_dict, repr=False)
     """Where requests with nothing of their own in URL and headers go, by path and media type."""
 
     def __attrs_post_init__(self) -> None:

@@ -18,6 +18,7 @@ import attrs
 from agentrun._agent_tool_values import AgentToolPause
 from agentrun._context import ToolContext
 from agentrun._exceptions import AgentsException, ToolTimeoutError, UserError
+from agentrun._fields import new_list
 from agentrun._items import ToolApprovalItem, ToolCallOutputItem
 from agentrun._logging import log_tool_data, traceback_of
 from agentrun._run.edge import CancelledOnce
@@ -60,8 +61,8 @@ class Outcome:
     output: Any = None
     item: ToolCallOutputItem | None = None
     approval: ToolApprovalItem | None = None
-    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=list[Any])
-    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=list[Any])
+    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=new_list)
+    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=new_list)
     announced: bool = False
     """Whether the hooks were told of the start, so that they are to be told of the end."""
     nested: RunState[Any] | None = None

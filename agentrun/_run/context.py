@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from agentrun._fields import new_dict, new_list, new_set
 from agentrun._run.machine import Machine
 from agentrun._run.sharing import AgentUse
 
@@ -65,13 +66,13 @@ class Turn:
     agent: Agent[Any]
     offer: Offer | None = None
     plan: Plan | None = None
-    outcomes: list[Outcome | None] = attrs.field(factory=list[Any])
+    outcomes: list[Outcome | None] = attrs.field(factory=new_list)
     """What came of each call, in call order; None while it has not ended."""
-    extra_items: list[RunItem] = attrs.field(factory=list[Any])
+    extra_items: list[RunItem] = attrs.field(factory=new_list)
     """Items after the calls: outputs of handoffs."""
     recorded: bool = False
     """Whether the items of the turn are in the state."""
-    shown: list[RunItem] = attrs.field(factory=list[Any])
+    shown: list[RunItem] = attrs.field(factory=new_list)
     """Outputs that were made, and shown, before the run was paused in this turn."""
 
 
@@ -91,17 +92,17 @@ class Run:
     turn: Turn = attrs.field(init=False)
     use: AgentUse = attrs.field(factory=AgentUse)
     """The agent whose tools no other run may change."""
-    models: dict[int, Model] = attrs.field(factory=dict[Any, Any])
+    models: dict[int, Model] = attrs.field(factory=new_dict)
     """The model of each agent met so far, by the agent's identity."""
     gate: Gate | None = None
     """What the calls of the first turn wait for."""
-    failure_order: dict[int, int] = attrs.field(factory=dict[Any, Any])
+    failure_order: dict[int, int] = attrs.field(factory=new_dict)
     """The place of each failed call's exception in call order, by the exception's identity."""
-    warned: set[str] = attrs.field(factory=set[Any])
+    warned: set[str] = attrs.field(factory=new_set)
     """The warnings about what is declared that were logged already."""
     output: Any = None
     """The final output, from when it is there until it is accepted."""
-    output_makers: list[Outcome] = attrs.field(factory=list[Any])
+    output_makers: list[Outcome] = attrs.field(factory=new_list)
     """The calls whose output it is; empty when a message or a handler made it."""
     answer_missing: bool = False
     """Whether a structured agent's reply had no text at all."""

@@ -20,6 +20,7 @@ import anyio.lowlevel
 import attrs
 
 from agentrun._exceptions import SessionBusy
+from agentrun._fields import new_list
 
 
 @attrs.define(eq=False, repr=False)
@@ -39,7 +40,7 @@ class _Queue:
 
     lock: anyio.Lock = attrs.field(factory=anyio.Lock)
     holder: _Hold | None = None
-    runs: list[_Hold] = attrs.field(factory=list[_Hold])
+    runs: list[_Hold] = attrs.field(factory=new_list)
     """The holder, and those that wait."""
 
 

@@ -15,12 +15,14 @@ import attrs
 from agentrun._codec import structure_response, unstructure
 from agentrun._config import CallModelData, ModelInputData
 from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
+from agentrun._handoff import enabled_handoffs
 from agentrun._history import PLACEHOLDER_ID, without_repeats
 from agentrun._items import ModelResponse
 from agentrun._logging import log_model_data
 from agentrun._responses import Response
 from agentrun._run.context import Offer
 from agentrun._run.reply import shown, whole_items
+from agentrun._tool import FunctionTool, ProgrammaticToolCallingTool
 from agentrun._usage import RequestUsage, Usage
 from agentrun._wire_value import WireError
 from agentrun.models._defaults import settings_under
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from agentrun._retry import RetryDecision
     from agentrun._run.context import Run
     from agentrun._settings import ModelSettings
-    from agentrun._tool import FunctionTool, Tool
+    from agentrun._tool import Tool
 
 log = logging.getLogger("agentrun")
 
@@ -119,9 +121,6 @@ async def make_offer(run: Run, agent: Agent[Any]) -> Offer:
     Raises:
         UserError: two things of one name, with `tool_name_collision_policy="error"`.
     """
-    from agentrun._handoff import enabled_handoffs
-    from agentrun._tool import FunctionTool
-
     context = run.state.context
     tools = await agent.get_all_tools(context)
     instructions = await agent.get_system_prompt(context)
@@ -275,7 +274,6 @@ async def _decide_retry(
         evaluate_policy,
         normalize_error,
     )
-    from agentrun._tool import ProgrammaticToolCallingTool
 
     settings = request.settings.retry
     most = settings.max_retries if settings is not None and settings.max_retries is not None else DEFAULT_MAX_RETRIES

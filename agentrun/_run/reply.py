@@ -10,6 +10,7 @@ import attrs
 
 from agentrun._codec import structure_item
 from agentrun._exceptions import ModelBehaviorError
+from agentrun._fields import new_list
 from agentrun._hosted_tools import ProgrammaticToolCallingTool
 from agentrun._items import (
     CompactionItem,
@@ -78,13 +79,13 @@ class Plan:
     """A reply, taken apart."""
 
     response: ModelResponse
-    items: list[RunItem] = attrs.field(factory=list[Any])
+    items: list[RunItem] = attrs.field(factory=new_list)
     """What the reply adds to the run, in the model's order."""
-    calls: list[PlannedCall] = attrs.field(factory=list[Any])
+    calls: list[PlannedCall] = attrs.field(factory=new_list)
     """In the model's order."""
-    handoffs: list[PlannedHandoff] = attrs.field(factory=list[Any])
+    handoffs: list[PlannedHandoff] = attrs.field(factory=new_list)
     """In the model's order; the first one counts."""
-    hosted_tools: list[str] = attrs.field(factory=list[Any])
+    hosted_tools: list[str] = attrs.field(factory=new_list)
     """The types of the tools the provider ran itself."""
     repeats: bool = False
     """Whether a call was left out since it repeats one that is done."""

@@ -90,8 +90,7 @@ class StreamSink:
         ends: Ends = anyio.create_memory_object_stream(buffer)
         self._send = ends[0]
         self.consumer: Consumer = Consumer(ends[1])
-        # Nobody is obliged to start a run, or to read its events to the end.
-        weakref.finalize(self.consumer, _close, ends).atexit = False
+        _open_ends[weakref.ref(self.consumer, _close)] = ends
         self._held: list[StreamEvent] | None = None
 
     async def raw(self, data: TResponseStreamEvent) -> None:
@@ -155,8 +154,12 @@ class StreamSink:
         self.consumer.tell_arrived()
 
 
-def _close(ends: Ends) -> None:
-    for end in ends:
+_open_ends: dict[weakref.ref[Consumer], Ends] = {}
+"""Closed with the consumer: nobody is obliged to start a run, or to read its events to the end."""
+
+
+def _close(consumer: weakref.ref[Consumer]) -> None:
+    for end in _open_ends.pop(consumer):
         end.close()
 
 

@@ -21,6 +21,7 @@ import attrs
 import typing_extensions
 
 from agentrun._exceptions import UserError
+from agentrun._fields import new_dict
 from agentrun._json import Fault, Mismatch, StructureError, lines, mismatch, parse_json
 from agentrun._strict import JsonSchema, make_strict, subschemas
 
@@ -88,7 +89,7 @@ class Node:
     """The type in the words of a fault."""
     kinds: frozenset[str]
     """JSON types that can be valid."""
-    tags: Mapping[str, frozenset[str]] = attrs.field(factory=dict[str, frozenset[str]])
+    tags: Mapping[str, frozenset[str]] = attrs.field(factory=new_dict)
     """For objects: required fields that admit only these strings, which tell the members of a union apart."""
     foreign: bool = True
     """Whether `structure` may run code that somebody else wrote: a validator, a constructor, a pattern."""

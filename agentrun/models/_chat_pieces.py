@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, cast
 import attrs
 
 from agentrun._exceptions import ModelBehaviorError
+from agentrun._fields import new_list
 from agentrun._responses import (
     Content,
     InputTokensDetails,
@@ -48,9 +49,9 @@ class Reasoning:
     """Reasoning that is being received: the parts of a summary, its full text, or blocks that their provider signs."""
 
     index: int
-    summary: list[list[str]] = attrs.field(factory=list[list[str]])
-    text: list[str] = attrs.field(factory=list[str])
-    blocks: list[Json] = attrs.field(factory=list[Json])
+    summary: list[list[str]] = attrs.field(factory=new_list)
+    text: list[str] = attrs.field(factory=new_list)
+    blocks: list[Json] = attrs.field(factory=new_list)
     """Blocks of thinking as they go back to the provider; the last one may lack the rest of its text, and its signature
     which ends it."""
     is_speaking: bool = False
@@ -104,9 +105,9 @@ class Part:
     """Text or a refusal that is being received."""
 
     kind: Literal["text", "refusal"]
-    pieces: list[str] = attrs.field(factory=list[str])
-    annotations: list[Record] = attrs.field(factory=list[Record])
-    logprobs: list[Record] = attrs.field(factory=list[Record])
+    pieces: list[str] = attrs.field(factory=new_list)
+    annotations: list[Record] = attrs.field(factory=new_list)
+    logprobs: list[Record] = attrs.field(factory=new_list)
 
     def value(self) -> ResponseOutputText | ResponseOutputRefusal:
         text = "".join(self.pieces)
@@ -120,7 +121,7 @@ class Message:
     """A message that is being received; text and refusal are a part each."""
 
     index: int
-    parts: list[Part] = attrs.field(factory=list[Part])
+    parts: list[Part] = attrs.field(factory=new_list)
 
     def item(self, status: Status, kept: Json) -> ResponseOutputMessage:
         content = [part.value() for part in self.parts]
@@ -137,7 +138,7 @@ class Call:
     is_announced: bool = False
     call_id: str = ""
     name: str = ""
-    pieces: list[str] = attrs.field(factory=list[str])
+    pieces: list[str] = attrs.field(factory=new_list)
     signature: str = ""
 
     def item(self, status: Status, kept: Json) -> ResponseFunctionToolCall:

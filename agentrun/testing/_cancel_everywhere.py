@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, TypeVarTuple
 import anyio
 import attrs
 
+from agentrun._fields import new_list
 from agentrun._history import NEEDS_OUTPUT, OUTPUT_OF
 from agentrun._run.leave import capture_run
 from agentrun.testing._clock import AutojumpLoop, Backend, DeadlockError, fail_on_deadlock, virtual_options
@@ -70,7 +71,7 @@ class CancelCase:
     """What it returned."""
     run_data: RunErrorDetails | None = attrs.field(default=None, init=False)
     """What its last run had done when it ended."""
-    journal: list[str] = attrs.field(factory=list[Any], init=False)
+    journal: list[str] = attrs.field(factory=new_list, init=False)
     """What `note` and `body` were told, in order."""
     follow_up: Callable[[], Awaitable[object]] | None = attrs.field(default=None, init=False)
     """Set by the scenario: something that has to succeed after it, whatever became of it."""
@@ -80,11 +81,11 @@ class CancelCase:
     told_late: bool = attrs.field(default=False, init=False)
     """Set by the scenario where a run is not in the scope that is cancelled, as in a bare loop: it learns of the cancel
     a step later, and in that step the body of a tool may begin."""
-    faults: list[str] = attrs.field(factory=list[Any], init=False)
+    faults: list[str] = attrs.field(factory=new_list, init=False)
     """The rules that were broken; empty is good."""
-    _counted: list[CountsStreams] = attrs.field(factory=list[Any], init=False)
-    _results: list[RunResultBase] = attrs.field(factory=list[Any], init=False)
-    _open_bodies: list[str] = attrs.field(factory=list[Any], init=False)
+    _counted: list[CountsStreams] = attrs.field(factory=new_list, init=False)
+    _results: list[RunResultBase] = attrs.field(factory=new_list, init=False)
+    _open_bodies: list[str] = attrs.field(factory=new_list, init=False)
     _cancel: Callable[[], object] | None = attrs.field(default=None, init=False)
     _counting: bool = attrs.field(default=False, init=False)
 

@@ -29,6 +29,8 @@ import anyio.from_thread
 import attrs
 import h11
 
+from agentrun._fields import new_list
+
 AsgiMessage: TypeAlias = MutableMapping[str, Any]
 AsgiReceive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
 AsgiSend: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
@@ -76,7 +78,7 @@ class Server:
     """The address it listens on."""
     port: int
     """The port it listens on, also when 0 was asked for."""
-    errors: list[Exception] = attrs.field(factory=list[Exception], init=False)
+    errors: list[Exception] = attrs.field(factory=new_list, init=False)
     """What apps raised, oldest first; the client got status 500, or a cut response."""
     _open_connections: int = attrs.field(default=0, init=False)
     _connections: int = attrs.field(default=0, init=False)
