@@ -9,52 +9,52 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
-if TYPE_CHECKING:
-    import asyncio
+_root_tasks: set[Any] = set()  # kept until they end: an asyncio loop itself holds them weakly
 
-_root_tasks: set[asyncio.Task[None]] = set()  # kept until they end: an asyncio loop itself holds them weakly
+
+def _running_trio() -> Any:
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
 
 
 def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) -> Callable[[Callable[[], None]], None]:
     """Start `host`, which raises nothing but the loop's own cancellation, as a root task of the running loop.
 
-    Return a function that has the loop call a sync function soon. It may be called from any thread, also after the loop
-    has ended, when it does nothing.
+    Return a function that has the loop call a sync function soon, from any thread; a loop that has ended does nothing.
     """
     context = contextvars.copy_context()
-    trio: Any = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    if trio := _running_trio():
         trio.lowlevel.spawn_system_task(host, name=name, context=context)
-        token = trio.lowlevel.current_trio_token()
+        call = trio.lowlevel.current_trio_token().run_sync_soon
+    else:
+        import asyncio  # here, since it costs more to import than the rest of agentrun
 
-        def call_in_trio(function: Callable[[], None]) -> None:
-            try:
-                token.run_sync_soon(function)
-            except trio.RunFinishedError:
-                return
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(host(), name=name, context=context)
+        _root_tasks.add(task)
+        task.add_done_callback(_root_tasks.discard)
+        call = loop.call_soon_threadsafe
 
-        return call_in_trio
-    import asyncio  # here, since it costs more to import than the rest of agentrun
+    def call_soon(function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the task with it
+            call(function)
 
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(host(), name=name, context=context)
-    _root_tasks.add(task)
-    task.add_done_callback(_root_tasks.discard)
+    return call_soon
 
-    def call_in_loop(function: Callable[[], None]) -> None:
-        try:
-            loop.call_soon_threadsafe(function)
-        except RuntimeError:  # the loop is closed, and the task with it
-            return
 
-    return call_in_loop
+def loop_clock() -> Callable[[], float]:
+    """Return the clock behind `anyio.current_time`, which looks for the running loop at every call."""
+    trio = _running_trio()
+    clock: Callable[[], float]
+    clock = trio.lowlevel.current_clock().current_time if trio else sys.modules["asyncio"].get_running_loop().time
+    return clock
 
 
 def is_cancelled_by_loop() -> bool:
     """Return whether asyncio's own `Task.cancel()`, of which no scope knows, has cancelled the current task."""
-    try:
+    with suppress(KeyError, RuntimeError):  # asyncio was never imported, or does not run here
         return bool(sys.modules["asyncio"].current_task().cancelling())
-    except (KeyError, RuntimeError):  # asyncio was never imported, or does not run here
-        return False
+    return False

@@ -7,8 +7,14 @@ there is no other path through a run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import anyio
@@ -65,7 +71,7 @@ async def drive(run: Run) -> Decision:
     ):
         async with sessions.held(run):
             try:
-                async with _deadline(run, "run"):
+                with _deadline(run, "run"):
                     return await _loop(run)
             except BaseException as exc:
                 # A turn that fails keeps the calls that have ended. One that is cancelled, alone or in a group, is
@@ -96,9 +102,10 @@ async def _loop(run: Run) -> Decision:
         if decision not in IN_TURN:
             decision = run.machine.feed(await PERFORM[decision](run))
             continue
-        async with _deadline(run, "turn"), open_turn(run):
-            while decision in IN_TURN:
-                decision = run.machine.feed(await PERFORM[decision](run))
+        with _deadline(run, "turn"):
+            async with open_turn(run):
+                while decision in IN_TURN:
+                    decision = run.machine.feed(await PERFORM[decision](run))
         await _finish_turn(run, decision)
     return decision
 
@@ -106,7 +113,7 @@ async def _loop(run: Run) -> Decision:
 _NOTHING: nullcontext[None] = nullcontext()
 
 
-def _deadline(run: Run, level: Literal["run", "turn"]) -> AbstractAsyncContextManager[None]:
+def _deadline(run: Run, level: Literal["run", "turn"]) -> AbstractContextManager[None]:
     """Return a context that bounds its block by the deadline of its level, if that has one.
 
     Raises:
@@ -117,9 +124,9 @@ def _deadline(run: Run, level: Literal["run", "turn"]) -> AbstractAsyncContextMa
     return _NOTHING if seconds is None else _bounded(level, seconds)
 
 
-@asynccontextmanager
-async def _bounded(level: Literal["run", "turn"], seconds: float) -> AsyncGenerator[None, None]:
-    with anyio.move_on_after(seconds) as scope:  # noqa: ASYNC100 - the caller's block is inside
+@contextmanager
+def _bounded(level: Literal["run", "turn"], seconds: float) -> Generator[None]:
+    with anyio.move_on_after(seconds) as scope:
         yield
     if scope.cancelled_caught:
         raise RunTimeoutError(level, seconds)

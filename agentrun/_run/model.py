@@ -14,6 +14,7 @@ import attrs
 
 from agentrun._codec import structure_response, unstructure
 from agentrun._config import CallModelData, ModelInputData
+from agentrun._detached import loop_clock
 from agentrun._exceptions import ModelBehaviorError, ModelTimeoutError, UserError
 from agentrun._handoff import enabled_handoffs
 from agentrun._history import PLACEHOLDER_ID, without_repeats
@@ -360,7 +361,8 @@ class Attempt:
         """Return the reply of a streamed call; every event has gone to the sink."""
         request = self._request
         events = request.model.stream_response(*request.positional(), **request.keywords())
-        now = anyio.current_time()
+        clock = loop_clock()
+        now = clock()
         self._ends_at = now + _seconds(self._total)
         final: ModelResponse | None = None
         done: list[Any] = []
@@ -371,7 +373,7 @@ class Attempt:
         with anyio.CancelScope(deadline=min(self._ends_at, now + _seconds(self._first_event))) as scope:
             try:
                 async for event in events:
-                    now = anyio.current_time()
+                    now = clock()
                     if limit == "first_event" or scope.deadline - now < idle:
                         limit = "idle"  # from here on, also where the first event might have come later than this
                         scope.deadline = min(self._ends_at, now + idle * (1 + IDLE_SLACK))
@@ -386,7 +388,7 @@ class Attempt:
                             final = self._reply_of(event, done)
                         else:
                             broken = event  # the model knows best what is wrong, and raises it next
-                        scope.deadline = anyio.current_time() + DRAIN_SECONDS
+                        scope.deadline = clock() + DRAIN_SECONDS
                         idle = -math.inf  # what comes now moves no deadline
                 ended = True
             except anyio.get_cancelled_exc_class():

@@ -60,7 +60,10 @@ class AgentUse:
             return
         self.leave()
         with _lock:
-            of = self._of = _shared.setdefault(id(agent), _Shared(agent))
+            of = _shared.get(id(agent))
+            if of is None:
+                of = _shared[id(agent)] = _Shared(agent)
+            self._of = of
             of.users.add(self)
             if of.hooks_at_work:
                 of.look()
