@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from agentrun._fields import new_list
-from agentrun._wire_value import Record, WireValue, fresh
+from agentrun._wire_value import Record, WireValue, fresh, wrap
 
 if TYPE_CHECKING:
     from agentrun._hosted import HostedOutputItem, HostedStreamEvent
@@ -123,11 +123,29 @@ class InputTokensDetails(WireValue):
     cache_write_tokens: int = 0
     cache_write_tokens_details: Record | None = None
 
+    if not TYPE_CHECKING:  # every run makes several, and the general way takes ten times as long
+
+        def __init__(
+            self, *, cached_tokens=0, cache_write_tokens=0, cache_write_tokens_details=None, extra=None
+        ) -> None:
+            self.as_sent = None
+            self.cached_tokens = cached_tokens
+            self.cache_write_tokens = cache_write_tokens
+            self.cache_write_tokens_details = wrap(cache_write_tokens_details)
+            self.extra = extra
+
 
 class OutputTokensDetails(WireValue):
     """Output tokens, split."""
 
     reasoning_tokens: int = 0
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *, reasoning_tokens=0, extra=None) -> None:
+            self.as_sent = None
+            self.reasoning_tokens = reasoning_tokens
+            self.extra = extra
 
 
 class ResponseUsage(WireValue):

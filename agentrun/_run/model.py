@@ -440,16 +440,17 @@ class Attempt:
             ModelBehaviorError: it holds none.
         """
         response = _response_of(event)
+        beside = response.extra or {}  # what models of ours know and the event has no field for
         raw_usage: Any = None
         if self._request.settings.preserve_raw_usage:
-            raw_usage = unstructure(getattr(response, "_raw_usage", response.usage))
+            raw_usage = unstructure(beside.get("_raw_usage", response.usage))
         usage = Usage.from_wire(response.usage)
-        usage.requests = getattr(response, "_requests", 1)
+        usage.requests = beside.get("_requests", 1)
         return ModelResponse(
             output=whole_items(response.output or [one.item for one in sorted(done, key=_place)]),
             usage=usage,
             response_id=response.id if response.id not in ("", PLACEHOLDER_ID) else None,
-            request_id=getattr(response, "_request_id", None),
+            request_id=beside.get("_request_id"),
             raw_usage=raw_usage,
         )
 

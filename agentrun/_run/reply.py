@@ -128,7 +128,7 @@ def whole_items(output: list[Any]) -> list[TResponseOutputItem]:
 
 
 def _ours(item: Any) -> Any:
-    if isinstance(item, WireValue | Record):
+    if isinstance(item, (WireValue, Record)):
         return item
     if type(item) is dict:
         return structure_item(cast("dict[str, Any]", item))
