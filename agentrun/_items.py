@@ -420,14 +420,12 @@ class ItemHelpers:
     @classmethod
     def extract_text(cls, message: TResponseOutputItem) -> str | None:
         """Return all text parts of a message as one text, None when there are none."""
-        texts = [_raw(part, "text") or "" for part in _parts(message) if _raw(part, "type") == "output_text"]
-        return "".join(texts) or None
+        return said_in(message)[0]
 
     @classmethod
     def extract_refusal(cls, message: TResponseOutputItem) -> str | None:
         """Return all refusal parts of a message as one text, None when there are none."""
-        texts = [_raw(part, "refusal") or "" for part in _parts(message) if _raw(part, "type") == "refusal"]
-        return "".join(texts) or None
+        return said_in(message)[1]
 
     @classmethod
     def input_to_new_input_list(cls, input: str | list[TResponseInputItem]) -> list[TResponseInputItem]:
@@ -452,6 +450,18 @@ class ItemHelpers:
         from agentrun._tool_output import answer_item, tool_output_to_wire
 
         return answer_item(tool_call, tool_output_to_wire(output))
+
+
+def said_in(message: Any) -> tuple[str | None, str | None]:
+    """Return the text parts of a message as one text, and its refusals as one; None where there are none."""
+    text = refusal = ""
+    for part in _parts(message):
+        kind = _raw(part, "type")
+        if kind == "output_text":
+            text += _raw(part, "text") or ""
+        elif kind == "refusal":
+            refusal += _raw(part, "refusal") or ""
+    return text or None, refusal or None
 
 
 def _parts(message: Any) -> list[Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
@@ -338,16 +337,6 @@ class Timeouts(Value):
 
 connect_limit: ContextVar[float | None] = ContextVar("agentrun_connect_limit", default=None)
 """`Timeouts.connect` of the run around a request, for models that make connections; the shorter of two limits wins."""
-
-
-@contextmanager
-def connecting_within(seconds: float | None) -> Generator[None]:
-    """Bound the making of connections to models in the block."""
-    token = connect_limit.set(seconds)
-    try:
-        yield
-    finally:
-        connect_limit.reset(token)
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:

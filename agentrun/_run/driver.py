@@ -28,7 +28,7 @@ from agentrun._exceptions import (
     RunTimeoutError,
     UserError,
 )
-from agentrun._items import InputItem, MessageOutputItem, RunItem
+from agentrun._items import InputItem, MessageOutputItem, RunItem, said_in
 from agentrun._responses import ResponseOutputMessage, ResponseOutputText
 from agentrun._run import sessions
 from agentrun._run.context import Gate, Run, Turn
@@ -39,10 +39,10 @@ from agentrun._run.leave import noted, one_exception
 from agentrun._run.machine import FINAL, IN_TURN, Decision, Event, after_calls
 from agentrun._run.model import ask_model
 from agentrun._run.record import record_finished_calls, record_turn
-from agentrun._run.reply import answer_text, find_repeats, refusal_text, take_apart
+from agentrun._run.reply import find_repeats, take_apart
 from agentrun._run.resume import rebuild_turn
 from agentrun._run.tools import items_of, run_calls
-from agentrun._settings import connecting_within
+from agentrun._settings import connect_limit
 from agentrun._tool import ToolsToFinalOutputResult
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ async def drive(run: Run) -> Decision:
     """
     with (
         noted(run.state),
-        connecting_within(run.spec.config.timeouts.connect),
         one_exception(run.state.details, lambda exc: run.failure_order.get(id(exc), len(run.failure_order))),
     ):
         async with sessions.held(run):
+            outer_limit = connect_limit.set(run.spec.config.timeouts.connect)
             try:
                 with _deadline(run, "run"):
                     return await _loop(run)
@@ -81,6 +81,7 @@ async def drive(run: Run) -> Decision:
                     await sessions.store_failed(run)  # noqa: ASYNC102, ASYNC120 - shields itself; a cancel wins
                 raise
             finally:
+                connect_limit.reset(outer_limit)
                 run.use.leave()
 
 
@@ -257,11 +258,10 @@ def _read_answer(run: Run) -> Event:
     assert turn.plan is not None
     assert turn.offer is not None
     message = turn.plan.message
-    refusal = refusal_text(message)
+    text, refusal = said_in(message.raw_item) if message is not None else (None, None)
     if refusal is not None:
         run.error = ModelRefusalError(refusal)
         return Event.REFUSAL
-    text = answer_text(message)
     schema = turn.offer.output_schema
     if schema is None or schema.is_plain_text():
         run.output = text or ""

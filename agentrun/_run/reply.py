@@ -15,7 +15,6 @@ from agentrun._hosted_tools import ProgrammaticToolCallingTool
 from agentrun._items import (
     CompactionItem,
     HandoffCallItem,
-    ItemHelpers,
     MCPApprovalRequestItem,
     MCPListToolsItem,
     MessageOutputItem,
@@ -296,12 +295,3 @@ def qualified_name(raw: ResponseFunctionToolCall) -> str:
     namespace = raw.namespace
     return f"{namespace}.{raw.name}" if namespace and namespace != raw.name else raw.name
 
-
-def answer_text(message: MessageOutputItem | None) -> str | None:
-    """Return all text of the message, None when there is none."""
-    return ItemHelpers.extract_text(message.raw_item) if message is not None else None
-
-
-def refusal_text(message: MessageOutputItem | None) -> str | None:
-    """Return the refusal in the message, None when it refuses nothing."""
-    return ItemHelpers.extract_refusal(message.raw_item) if message is not None else None
