@@ -294,4 +294,3 @@ def qualified_name(raw: ResponseFunctionToolCall) -> str:
     """Return the name a call means, with its namespace before it."""
     namespace = raw.namespace
     return f"{namespace}.{raw.name}" if namespace and namespace != raw.name else raw.name
-
