@@ -64,6 +64,10 @@ async def one_turn(contestant: Contestant, streamed: bool, repeat: int) -> Numbe
     return {"cpu_us": await _cpu_us(contestant.one_turn(streamed), repeat)}
 
 
+async def turn_in_block(contestant: Contestant, repeat: int) -> Numbers:
+    return {"cpu_us": await _cpu_us(contestant.turn_in_block(), repeat)}
+
+
 async def tools(contestant: Contestant, turns: int, calls: int, repeat: int) -> Numbers:
     return {"cpu_ms": await _cpu_us(contestant.tool_turns(turns, calls), repeat) / 1000}
 
@@ -370,6 +374,7 @@ async def slow_consumer(contestant: Contestant, server: str, deltas: int, second
 
 ROWS: dict[str, Callable[..., Awaitable[Numbers]]] = {
     "one_turn": one_turn,
+    "turn_in_block": turn_in_block,
     "tools": tools,
     "growth": growth,
     "stream": stream,

@@ -228,6 +228,11 @@ def turn_streamed() -> tuple[Work, int]:
     return _agentrun().one_turn(streamed=True), 1
 
 
+def turn_in_block() -> tuple[Work, int]:
+    """The same in an `async with` block."""
+    return _agentrun().turn_in_block(), 1
+
+
 def tool_turn() -> tuple[Work, int]:
     """A turn that calls one tool, in a run of 16 such turns and the answer."""
     return _agentrun().tool_turns(16, 1), 16
@@ -239,7 +244,7 @@ def tool_call() -> tuple[Work, int]:
 
 
 def floor_streamed() -> tuple[Work, int]:
-    """The nursery, scopes and stream of `turn-streamed`, empty."""
+    """The nursery, scopes and stream of `turn-in-block`, empty."""
     return lambda: floors.streamed_turn(4), 1
 
 
@@ -261,13 +266,23 @@ CASES: dict[str, Case] = {
         declare_tool,
         turn,
         turn_streamed,
+        turn_in_block,
         tool_turn,
         tool_call,
         floor_streamed,
         floor_tools,
     )
 }
-ON_TRIO_TOO = ("sink-hop", "turn", "turn-streamed", "tool-turn", "tool-call", "floor-streamed", "floor-tools")
+ON_TRIO_TOO = (
+    "sink-hop",
+    "turn",
+    "turn-streamed",
+    "turn-in-block",
+    "tool-turn",
+    "tool-call",
+    "floor-streamed",
+    "floor-tools",
+)
 
 
 async def _done(work: Work) -> Any:

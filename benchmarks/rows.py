@@ -44,6 +44,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "cold": Measurement("cold", {}, {}, 3, fresh=True, serves=True),
     "run": Measurement("one_turn", {"streamed": False, "repeat": 500}, {"streamed": False, "repeat": 300}, 7),
     "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 500}, {"streamed": True, "repeat": 300}, 7),
+    "run-in-block": Measurement("turn_in_block", {"repeat": 500}, {"repeat": 300}, 7),
     "tools": Measurement("tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 7),
     "responses": Measurement(
         "stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, serves=True
@@ -98,6 +99,7 @@ TABLE: list[Row] = [
     Row("cold", "first_ms", "process start to first token, ms", LEADER, 0.15),
     Row("run", "cpu_us", "one turn in process, `run`, CPU µs", LEADER, 0.12),
     Row("run-streamed", "cpu_us", "one turn, `run_streamed`, 3 deltas, CPU µs", LEADER, 0.14),
+    Row("run-in-block", "cpu_us", "the same in an `async with` block, CPU µs", LEADER, 0.14),
     Row("tools", "cpu_ms", "10 turns of 4 parallel tools, CPU ms", LEADER, 0.06),
     Row("responses", "cpu_us", "CPU per streamed Responses delta over HTTP, µs", FLOOR, 1.3),
     Row("chat", "cpu_us", "CPU per streamed Chat Completions delta over HTTP, µs", FLOOR, 1.35),

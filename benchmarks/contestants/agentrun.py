@@ -68,11 +68,20 @@ class AgentRun(Contestant):
             await Runner.run(agent, "hello")
 
         async def run_streamed() -> None:
+            async for _ in Runner.run_streamed(agent, "hello").stream_events():
+                pass
+
+        return run_streamed if streamed else run
+
+    def turn_in_block(self) -> Op:
+        agent = Agent(name="bench", model=FakeModel([[wire.message()]]))
+
+        async def run() -> None:
             async with Runner.run_streamed(agent, "hello") as result:
                 async for _ in result.stream_events():
                     pass
 
-        return run_streamed if streamed else run
+        return run
 
     def tool_turns(self, turns: int, tools: int, mark: Mark | None = None) -> Op:
         script = [[wire.call(turn * tools + number) for number in range(tools)] for turn in range(turns)]

@@ -22,6 +22,10 @@ class Contestant(abc.ABC):
     def one_turn(self, streamed: bool) -> Op:
         """Return a run of one turn with a trivial model in process; `streamed` with three deltas."""
 
+    def turn_in_block(self) -> Op:
+        """Return the same, streamed, as a block that owns the run; without such a form as `one_turn` does it."""
+        return self.one_turn(streamed=True)
+
     @abc.abstractmethod
     def tool_turns(self, turns: int, tools: int, mark: Mark | None = None) -> Op:
         """Return a run of `turns` turns that call `tools` no-op tools each, and then answer.
