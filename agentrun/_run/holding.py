@@ -38,7 +38,8 @@ class _Hold:
 class _Queue:
     """The runs on one session; first come, first served."""
 
-    lock: anyio.Lock = attrs.field(factory=anyio.Lock)
+    # AnyIO loads its locks when they are first asked for, and an import asks for none
+    lock: anyio.Lock = attrs.field(factory=lambda: anyio.Lock())
     holder: _Hold | None = None
     runs: list[_Hold] = attrs.field(factory=new_list)
     """The holder, and those that wait."""
