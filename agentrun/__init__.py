@@ -130,6 +130,7 @@ if TYPE_CHECKING:
         MCPToolApprovalFunctionResult,
         MCPToolApprovalRequest,
         ProgrammaticToolCallingTool,
+        Tool,
         ToolSearchTool,
         WebSearchTool,
         WebSearchToolImageSettings,
@@ -208,7 +209,6 @@ if TYPE_CHECKING:
     from agentrun._tool import (
         FunctionToolResult,
         StopAtTools,
-        Tool,
         ToolsToFinalOutputFunction,
         ToolsToFinalOutputResult,
     )
@@ -398,6 +398,7 @@ _HOMES = {
         "MCPToolApprovalFunctionResult",
         "MCPToolApprovalRequest",
         "ProgrammaticToolCallingTool",
+        "Tool",
         "ToolSearchTool",
         "WebSearchTool",
         "WebSearchToolImageSettings",
@@ -468,7 +469,6 @@ _HOMES = {
     "agentrun._tool": (
         "FunctionToolResult",
         "StopAtTools",
-        "Tool",
         "ToolsToFinalOutputFunction",
         "ToolsToFinalOutputResult",
     ),

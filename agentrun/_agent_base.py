@@ -17,7 +17,7 @@ from agentrun._exceptions import UserError
 
 if TYPE_CHECKING:
     from agentrun._context import RunContextWrapper
-    from agentrun._tool import Tool
+    from agentrun._hosted_tools import Tool
 
 __all__ = ["AgentBase", "Check", "MCPConfig", "check_is", "check_list_of", "refuse"]
 
@@ -79,9 +79,13 @@ def check_list_of(check_one: Callable[[Any, str, Any], None]) -> Check:
 
 
 def _check_tool(agent: Any, place: str, value: Any) -> None:
-    from agentrun._tool import Tool
+    from agentrun._function_tool import FunctionTool
 
-    if isinstance(value, Tool):
+    if isinstance(value, FunctionTool):
+        return
+    from agentrun._hosted_tools import HostedTool
+
+    if isinstance(value, HostedTool):
         return
     if isinstance(value, AgentBase):
         remedy = "use agent.as_tool(...), or put the agent into handoffs"

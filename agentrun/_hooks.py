@@ -11,9 +11,9 @@ from agentrun._context import TContext
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._context import AgentHookContext, RunContextWrapper
+    from agentrun._hosted_tools import Tool
     from agentrun._items import ModelResponse
     from agentrun._responses import TResponseInputItem
-    from agentrun._tool import Tool
 
 __all__ = ["AgentHooks", "RunHooks", "overridden"]
 

@@ -1,4 +1,7 @@
-"""Tools that the provider runs: plain declarations that only know how they are written in a request."""
+"""Tools that the provider runs, plain declarations that only know how they are written in a request; the union of all.
+
+Nothing here is loaded for a program whose tools are all functions, before its first request.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, Required,
 import attrs
 
 from agentrun._dataclass import Dataclass
+from agentrun._function_tool import FunctionTool
 
 if TYPE_CHECKING:
     from agentrun._context import RunContextWrapper
@@ -295,3 +299,6 @@ HostedTool: TypeAlias = (
     | ProgrammaticToolCallingTool
 )
 """A tool that the provider runs."""
+
+Tool: TypeAlias = FunctionTool | HostedTool
+"""Whatever may stand in an agent's `tools`."""

@@ -1,4 +1,4 @@
-"""Tools as an agent and a run see them: the union of all kinds, their results, and which of them a model is shown."""
+"""Tools as an agent and a run see them: their results, and which of them a model is shown."""
 
 from __future__ import annotations
 
@@ -21,19 +21,6 @@ from agentrun._function_tool import (
     ToolTimeoutBehavior,
     function_tool,
     tool_namespace,
-)
-from agentrun._hosted_tools import (
-    CodeInterpreterTool,
-    FileSearchTool,
-    HostedMCPTool,
-    HostedTool,
-    ImageGenerationTool,
-    MCPToolApprovalFunction,
-    MCPToolApprovalFunctionResult,
-    MCPToolApprovalRequest,
-    ProgrammaticToolCallingTool,
-    ToolSearchTool,
-    WebSearchTool,
 )
 from agentrun._tool_failure import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
@@ -67,6 +54,7 @@ from agentrun._tool_output import (
 if TYPE_CHECKING:
     from agentrun._agent import AgentBase
     from agentrun._context import RunContextWrapper, ToolContext
+    from agentrun._hosted_tools import Tool
     from agentrun._items import RunItem, ToolApprovalItem
     from agentrun._settings import MaybeAwaitable
 
@@ -75,22 +63,13 @@ __all__ = [
     "DEFAULT_TOOL_ERROR_MESSAGE",
     "IMPLICIT_FAILURE",
     "MAX_OUTPUT_CHARACTERS",
-    "CodeInterpreterTool",
-    "FileSearchTool",
     "FunctionTool",
     "FunctionToolCustomDataContext",
     "FunctionToolCustomDataExtractor",
     "FunctionToolResult",
-    "HostedMCPTool",
-    "ImageGenerationTool",
     "ImplicitFailure",
-    "MCPToolApprovalFunction",
-    "MCPToolApprovalFunctionResult",
-    "MCPToolApprovalRequest",
     "OnFailure",
-    "ProgrammaticToolCallingTool",
     "StopAtTools",
-    "Tool",
     "ToolArgumentsError",
     "ToolCaller",
     "ToolEnabled",
@@ -108,11 +87,9 @@ __all__ = [
     "ToolOutputImageDict",
     "ToolOutputText",
     "ToolOutputTextDict",
-    "ToolSearchTool",
     "ToolTimeoutBehavior",
     "ToolsToFinalOutputFunction",
     "ToolsToFinalOutputResult",
-    "WebSearchTool",
     "default_tool_error_function",
     "enabled_tools",
     "failure_output",
@@ -124,9 +101,6 @@ __all__ = [
     "tools_to_wire",
     "with_failure_function",
 ]
-
-Tool: TypeAlias = FunctionTool | HostedTool
-"""Whatever may stand in an agent's `tools`."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -23,11 +23,12 @@ from agentrun._hosted_tools import (
     MCPToolApprovalFunctionResult,
     MCPToolApprovalRequest,
     ProgrammaticToolCallingTool,
+    Tool,
     ToolSearchTool,
     WebSearchTool,
     WebSearchToolImageSettings,
 )
-from agentrun._tool import FunctionToolResult, StopAtTools, Tool, ToolsToFinalOutputFunction, ToolsToFinalOutputResult
+from agentrun._tool import FunctionToolResult, StopAtTools, ToolsToFinalOutputFunction, ToolsToFinalOutputResult
 from agentrun._tool_failure import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
     ToolErrorFormatter,

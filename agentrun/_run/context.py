@@ -15,8 +15,10 @@ from agentrun._run.sharing import AgentUse
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._config import RunConfig, RunErrorHandlers
+    from agentrun._function_tool import FunctionTool
     from agentrun._guardrail import InputGuardrail
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._items import RunItem
     from agentrun._run.announce import Announcer
     from agentrun._run.call import Outcome
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from agentrun._run.scope import RunScope
     from agentrun._run.sink import NullSink, StreamSink
     from agentrun._state import RunState
-    from agentrun._tool import FunctionTool, Tool
     from agentrun.agent_output import AgentOutputSchemaBase
     from agentrun.memory import Session
     from agentrun.models.interface import Model

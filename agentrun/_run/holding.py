@@ -38,8 +38,7 @@ class _Hold:
 class _Queue:
     """The runs on one session; first come, first served."""
 
-    # AnyIO loads its locks when they are first asked for, and an import asks for none
-    lock: anyio.Lock = attrs.field(factory=lambda: anyio.Lock())
+    lock: anyio.Lock
     holder: _Hold | None = None
     runs: list[_Hold] = attrs.field(factory=new_list)
     """The holder, and those that wait."""
@@ -71,7 +70,7 @@ async def hold(key: Hashable, name: str, *, may_wait: bool) -> AsyncGenerator[No
     nothing: dict[Hashable, _Queue] = {}
     queues = _queues.get(nothing)
     _queues.set(queues)
-    queue = queues.setdefault(key, _Queue())
+    queue = queues.setdefault(key, _Queue(anyio.Lock()))
     mine = _Hold(key, name, outer)
     if queue.runs:
         _check_wait(queues, queue, mine, may_wait=may_wait)

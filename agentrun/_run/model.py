@@ -23,7 +23,7 @@ from agentrun._logging import log_model_data
 from agentrun._responses import Response
 from agentrun._run.context import Offer
 from agentrun._run.reply import shown, whole_items
-from agentrun._tool import FunctionTool, ProgrammaticToolCallingTool
+from agentrun._tool import FunctionTool
 from agentrun._usage import RequestUsage, Usage
 from agentrun._wire_value import WireError
 from agentrun.models._defaults import settings_under
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._exceptions import ModelLimitName
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._retry import RetryDecision
     from agentrun._run.context import Run
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
 
 log = logging.getLogger("agentrun")
 
@@ -268,6 +268,7 @@ async def _decide_retry(
 
     Source: models, "Retries".
     """
+    from agentrun._hosted_tools import ProgrammaticToolCallingTool
     from agentrun._retry import (
         ModelRetryAdviceRequest,
         RetryDecision,

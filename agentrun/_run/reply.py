@@ -11,7 +11,6 @@ import attrs
 from agentrun._codec import structure_item
 from agentrun._exceptions import ModelBehaviorError
 from agentrun._fields import new_list
-from agentrun._hosted_tools import ProgrammaticToolCallingTool
 from agentrun._items import (
     CompactionItem,
     HandoffCallItem,
@@ -214,7 +213,7 @@ def take_apart(
         cls = _ITEM_CLASSES.get(kind)
         if kind in ("program", "program_output"):
             _check_programs(agent, f"wrote a {kind}")
-            plan.hosted_tools.append(ProgrammaticToolCallingTool.name)
+            plan.hosted_tools.append("programmatic_tool_calling")
             if kind == "program_output":
                 plan.items.append(ToolCallOutputItem(agent, raw, getattr(raw, "result", None)))
                 continue
@@ -238,6 +237,8 @@ def take_apart(
 
 def _check_programs(agent: Agent[Any], what: str) -> None:
     """Refuse what only a program can lead to, for an agent whose model was not offered to write one."""
+    from agentrun._hosted_tools import ProgrammaticToolCallingTool
+
     if not any(isinstance(tool, ProgrammaticToolCallingTool) for tool in agent.tools):
         raise ModelBehaviorError(f"the model {what}, but agent {agent.name!r} has no ProgrammaticToolCallingTool")
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentrun._exceptions import UserError
-from agentrun._tool import (
+from agentrun._function_tool import FunctionTool
+from agentrun._hosted_tools import (
     CodeInterpreterTool,
     FileSearchTool,
-    FunctionTool,
     HostedMCPTool,
     ProgrammaticToolCallingTool,
     ToolSearchTool,
 )
 
 if TYPE_CHECKING:
-    from agentrun._tool import Tool
+    from agentrun._hosted_tools import Tool
 
 __all__ = ["check_tools"]
 

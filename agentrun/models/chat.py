@@ -11,7 +11,6 @@ from agentrun._exceptions import ModelBehaviorError, ModelTransportError, UserEr
 from agentrun._items import ModelResponse
 from agentrun._logging import log
 from agentrun._usage import Usage
-from agentrun.models import chat_request, chat_wire, responses_wire
 from agentrun.models._limits import CONNECT_SECONDS
 from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
 from agentrun.models._sse import SSEParser
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     import httpx
 
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._http.exchange import Exchange
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
     from agentrun.models._limits import Limits
     from agentrun.models.interface import ModelTracing
@@ -113,6 +112,8 @@ class OpenAIChatCompletionsModel(OpenAIModel):
         prompt: Any | None = None,
     ) -> ModelResponse:
         """Return one whole reply. See `Model.get_response`."""
+        from agentrun.models import chat_wire  # with the first request
+
         self._check(model_settings, previous_response_id, conversation_id, prompt)
         body = self._body(system_instructions, input, model_settings, tools, output_schema, handoffs, stream=False)
         exchange = await self._post(_PATH, body, model_settings, accept=JSON)
@@ -149,6 +150,8 @@ class OpenAIChatCompletionsModel(OpenAIModel):
 
         A reply that was cut short is yielded as `response.incomplete` before the exception is raised.
         """
+        from agentrun.models import chat_wire
+
         self._check(model_settings, previous_response_id, conversation_id, prompt)
         body = self._body(system_instructions, input, model_settings, tools, output_schema, handoffs, stream=True)
         exchange = await self._post(_PATH, body, model_settings, accept=EVENT_STREAM)
@@ -200,6 +203,8 @@ class OpenAIChatCompletionsModel(OpenAIModel):
         *,
         stream: bool,
     ) -> bytes:
+        from agentrun.models import chat_request
+
         target = chat_request.Target(
             self.model,
             self._endpoint.base_url,
@@ -219,13 +224,15 @@ class OpenAIChatCompletionsModel(OpenAIModel):
         prompt: Any | None,
     ) -> None:
         """Refuse what only the Responses API has, or say once for each that it is left out."""
-        reasoning = responses_wire.reasoning(settings) or {}
+        from agentrun.models.responses_wire import reasoning
+
+        found = reasoning(settings) or {}
         given = {
             "previous_response_id": previous_response_id,
             "conversation_id": conversation_id,
             "prompt": prompt,
-            "reasoning.mode": reasoning.get("mode"),
-            "reasoning.context": reasoning.get("context"),
+            "reasoning.mode": found.get("mode"),
+            "reasoning.context": found.get("context"),
         }
         for name, value in given.items():
             if value is None:

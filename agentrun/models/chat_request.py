@@ -26,9 +26,9 @@ from agentrun.models.responses_wire import check_choice, reasoning, tool_definit
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
 
 __all__ = ["REASONING_MARK", "Target", "messages", "request_body"]

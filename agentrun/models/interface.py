@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._items import ModelResponse
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
 
 __all__ = ["Model", "ModelProvider", "ModelTracing"]

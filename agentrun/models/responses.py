@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from agentrun._exceptions import ModelBehaviorError
 from agentrun._items import ModelResponse
 from agentrun._usage import Usage
-from agentrun.models import responses_wire
 from agentrun.models._limits import CONNECT_SECONDS
 from agentrun.models._openai import EVENT_STREAM, JSON, OpenAIModel, check_is_stream, read_text
 from agentrun.models._sse import SSEParser
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     import httpx
 
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
     from agentrun.models._limits import Limits
     from agentrun.models.interface import ModelTracing
@@ -99,6 +98,8 @@ class OpenAIResponsesModel(OpenAIModel):
         prompt: Any | None = None,
     ) -> ModelResponse:
         """Return one whole reply. See `Model.get_response`."""
+        from agentrun.models import responses_wire  # with the first request
+
         body = responses_wire.request_body(
             self._model_for(prompt),
             system_instructions,
@@ -145,6 +146,8 @@ class OpenAIResponsesModel(OpenAIModel):
         The reply of `response.completed` has the provider's id of the request as `_request_id`, where there is one.
         A reply that failed or is incomplete is yielded as its own event before the exception is raised.
         """
+        from agentrun.models import responses_wire
+
         body = responses_wire.request_body(
             self._model_for(prompt),
             system_instructions,

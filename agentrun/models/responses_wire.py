@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, cast
 from agentrun._codec import structure_event, structure_response
 from agentrun._exceptions import AgentsException, ModelBehaviorError, ModelLimitError, UserError
 from agentrun._history import PLACEHOLDER_ID, HistoryItem
+from agentrun._hosted_tools import FileSearchTool, WebSearchTool
 from agentrun._responses import Response, ResponseCompletedEvent, ResponseFailedEvent, ResponseIncompleteEvent
 from agentrun._settings import MCPToolChoice
-from agentrun._tool import FileSearchTool, WebSearchTool, tools_to_wire
+from agentrun._tool import tools_to_wire
 from agentrun._wire_value import Record, WireError
 from agentrun.models._json import Json, decode_object, encode, encode_request, quoted
 from agentrun.models._tool_rules import check_tools
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
     from agentrun.models._limits import Limits
 

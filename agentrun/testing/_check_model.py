@@ -24,8 +24,8 @@ from agentrun.testing._leaks import running_tasks
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
 
 ModelSource: TypeAlias = "Model | Callable[[], Model | Awaitable[Model]]"

@@ -20,10 +20,10 @@ from agentrun.testing._steps import HttpReply, ModelCall, ModelStep, Script, Ste
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem, TResponseStreamEvent
     from agentrun._retry import ModelRetryAdvice, ModelRetryAdviceRequest
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
 
 

@@ -24,9 +24,9 @@ from agentrun.testing._gate import Gate
 
 if TYPE_CHECKING:
     from agentrun._handoff import Handoff
+    from agentrun._hosted_tools import Tool
     from agentrun._responses import TResponseInputItem, TResponseOutputItem
     from agentrun._settings import ModelSettings
-    from agentrun._tool import Tool
     from agentrun.agent_output import AgentOutputSchemaBase
     from agentrun.models.interface import ModelTracing
 

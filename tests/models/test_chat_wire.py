@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from agentrun._codec import structure_event, unstructure
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, ModelRefusalError, UserError
+from agentrun._hosted_tools import WebSearchTool
 from agentrun._settings import MCPToolChoice, ModelSettings, Reasoning
-from agentrun._tool import WebSearchTool, function_tool
+from agentrun._tool import function_tool
 from agentrun._usage import Usage
 from agentrun.models._limits import Limits
 from agentrun.models.chat_request import Target, messages, request_body

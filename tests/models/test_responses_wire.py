@@ -12,8 +12,9 @@ import pytest
 from agentrun._codec import unstructure
 from agentrun._exceptions import ModelBehaviorError, ModelLimitError, UserError
 from agentrun._history import HistoryItem
+from agentrun._hosted_tools import FileSearchTool, WebSearchTool
 from agentrun._settings import MCPToolChoice, ModelSettings, Reasoning
-from agentrun._tool import FileSearchTool, WebSearchTool, function_tool, tool_namespace
+from agentrun._tool import function_tool, tool_namespace
 from agentrun.models._json import decode_object
 from agentrun.models._limits import Limits
 from agentrun.models.responses_wire import ResponsesStream, read_response, request_body

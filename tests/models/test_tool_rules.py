@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from agentrun._exceptions import UserError
-from agentrun._settings import ModelSettings
-from agentrun._tool import (
+from agentrun._hosted_tools import (
     FileSearchTool,
-    FunctionTool,
     HostedMCPTool,
     ProgrammaticToolCallingTool,
     ToolSearchTool,
     WebSearchTool,
-    tool_namespace,
 )
+from agentrun._settings import ModelSettings
+from agentrun._tool import FunctionTool, tool_namespace
 from agentrun.models._tool_rules import check_tools
 from agentrun.models.responses_wire import request_body
 

@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from agentrun._context import RunContextWrapper
-from agentrun._tool import FunctionTool, WebSearchTool, enabled_tools, function_tool
+from agentrun._hosted_tools import WebSearchTool
+from agentrun._tool import FunctionTool, enabled_tools, function_tool
 
 AGENT: Any = object()
 CONTEXT = RunContextWrapper({"admin": True})

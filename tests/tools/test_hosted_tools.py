@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentrun import Agent, Runner, ToolOrigin, ToolOriginType, function_tool
-from agentrun._tool import (
+from agentrun._hosted_tools import (
     CodeInterpreterTool,
     FileSearchTool,
     HostedMCPTool,
@@ -14,8 +14,8 @@ from agentrun._tool import (
     Tool,
     ToolSearchTool,
     WebSearchTool,
-    tools_to_wire,
 )
+from agentrun._tool import tools_to_wire
 from agentrun.items import structure_item
 from agentrun.testing import ScriptedModel, function_call
 

@@ -8,7 +8,8 @@ import pytest
 
 from agentrun._context import RunContextWrapper, ToolContext
 from agentrun._exceptions import UserError
-from agentrun._tool import FunctionTool, WebSearchTool, function_tool, tool_namespace
+from agentrun._hosted_tools import WebSearchTool
+from agentrun._tool import FunctionTool, function_tool, tool_namespace
 
 
 async def plain(a: int) -> int:
