@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import FrozenValue
 
 if TYPE_CHECKING:
     from agentrun._result import RunResult, RunResultStreaming
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["AgentToolInvocation", "AgentToolPause"]
 
 
-@attrs.frozen(repr=False)
-class AgentToolInvocation(Dataclass):
+@attrs.frozen(eq=False, repr=False)
+class AgentToolInvocation(FrozenValue):
     """The call of an agent tool that a nested run works for.
 
     Source: results, `agent_tool_invocation`.

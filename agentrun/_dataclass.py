@@ -11,7 +11,7 @@ import attrs
 if TYPE_CHECKING:
     from dataclasses import Field
 
-__all__ = ["Dataclass", "Value"]
+__all__ = ["Dataclass", "FrozenValue", "Value"]
 
 
 class _Twin:
@@ -104,15 +104,32 @@ class Dataclass:
         __dataclass_params__ = _Twin()
 
 
-class Value(Dataclass):
-    """The base of those that are equal when all their fields are, with `eq=False` for the same reason."""
+class FrozenValue(Dataclass):
+    """The base of frozen ones that are equal when all their fields are, with `eq=False` for the same reason."""
 
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        names = [field.name for field in attrs.fields(cast("Any", type(self))) if field.eq]
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        return _are_equal(self, other) if other.__class__ is self.__class__ else NotImplemented
 
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # what may change has none; `__eq__` leaves it None
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in _compared(self)))
+
+
+class Value(Dataclass):
+    """The same for those that may change, and so have no hash."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return _are_equal(self, other) if other.__class__ is self.__class__ else NotImplemented
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # `__eq__` leaves it None
+
+
+def _are_equal(one: Dataclass, other: object) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in _compared(one))
+
+
+def _compared(value: Dataclass) -> list[str]:
+    return [field.name for field in attrs.fields(cast("Any", type(value))) if field.eq]

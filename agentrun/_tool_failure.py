@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
 import attrs
 
 from agentrun._context import RunContextWrapper, TContext
-from agentrun._dataclass import Value
+from agentrun._dataclass import FrozenValue, Value
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._logging import traceback_of
 
@@ -102,8 +102,8 @@ def _call_id(ctx: RunContextWrapper[Any]) -> str | None:
     return ctx.tool_call_id if isinstance(ctx, ToolContext) else None
 
 
-@attrs.frozen
-class ImplicitFailure:
+@attrs.frozen(eq=False, repr=False)
+class ImplicitFailure(FrozenValue):
     """Stands for "nothing was said": the default failure function, which a `tool_error_formatter` may overrule."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypeAlias, T
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import FrozenValue
 from agentrun._wire_value import plain
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class ToolOriginType(enum.StrEnum):
     AGENT_AS_TOOL = "agent_as_tool"
 
 
-@attrs.frozen(repr=False)
-class ToolOrigin(Dataclass):
+@attrs.frozen(eq=False, repr=False)
+class ToolOrigin(FrozenValue):
     """Where a tool comes from; kept on the items of its calls.
 
     Source: results, "Tool origin".
@@ -88,8 +88,8 @@ def _optional_detail(instance: object, attribute: attrs.Attribute[Any], value: o
         raise ValueError(f"ToolOutputImage.detail must be one of {list(_DETAILS)} or None, got {value!r}")
 
 
-@attrs.frozen
-class ToolOutputText:
+@attrs.frozen(eq=False, repr=False)
+class ToolOutputText(FrozenValue):
     """Text for the model, where a tool returns several parts.
 
     Raises:
@@ -102,8 +102,8 @@ class ToolOutputText:
     type: Literal["text"] = _of_type("text")
 
 
-@attrs.frozen
-class ToolOutputImage:
+@attrs.frozen(eq=False, repr=False)
+class ToolOutputImage(FrozenValue):
     """An image for the model; one of `image_url` and `file_id` is needed.
 
     Raises:
@@ -125,8 +125,8 @@ class ToolOutputImage:
             raise ValueError("ToolOutputImage needs an image_url or a file_id; give one of them")
 
 
-@attrs.frozen
-class ToolOutputFileContent:
+@attrs.frozen(eq=False, repr=False)
+class ToolOutputFileContent(FrozenValue):
     """A file for the model; one of `file_data`, `file_url` and `file_id` is needed.
 
     Raises:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import attrs
 
+from agentrun._dataclass import FrozenValue
+
 __all__ = ["CONNECT_SECONDS", "Limits"]
 
 CONNECT_SECONDS: Final = 30.0
@@ -19,8 +21,8 @@ def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> 
         raise ValueError(f"Limits.{attribute.name} must be a whole number of at least 1, got {value!r}")
 
 
-@attrs.frozen(kw_only=True)
-class Limits:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Limits(FrozenValue):
     """Sizes past which a reply is refused with `ModelLimitError`, so that a broken provider cannot use up the memory.
 
     All of them are in force unless a model is made with others. They count what arrives after decompression.

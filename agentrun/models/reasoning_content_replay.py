@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from agentrun._dataclass import Dataclass
+from agentrun._dataclass import FrozenValue
 
 __all__ = [
     "ReasoningContentReplayContext",
@@ -20,8 +20,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen(repr=False)
-class ReasoningContentSource(Dataclass):
+@attrs.frozen(eq=False, repr=False)
+class ReasoningContentSource(FrozenValue):
     """A reasoning item of the conversation."""
 
     item: Any
@@ -32,8 +32,8 @@ class ReasoningContentSource(Dataclass):
     """What the item says of the reply it came in: `model`, `response_id` and the like."""
 
 
-@attrs.frozen(repr=False)
-class ReasoningContentReplayContext(Dataclass):
+@attrs.frozen(eq=False, repr=False)
+class ReasoningContentReplayContext(FrozenValue):
     """What a `should_replay_reasoning_content` function is told."""
 
     model: str
