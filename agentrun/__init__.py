@@ -27,13 +27,9 @@ if TYPE_CHECKING:
         CallModelInputFilter,
         GuardrailGate,
         ModelInputData,
-        OutputGuardrailBlockedMessageArgs,
         OutputGuardrailBlockedMessageFormatter,
         RunConfig,
-        RunErrorData,
         RunErrorHandler,
-        RunErrorHandlerInput,
-        RunErrorHandlerResult,
         RunErrorHandlers,
         SessionInputCallback,
         ToolNameCollisionPolicy,
@@ -74,6 +70,13 @@ if TYPE_CHECKING:
         ToolTimeoutError,
         UserError,
         run_data,
+    )
+    from agentrun._failure_values import (
+        OutputGuardrailBlockedMessageArgs,
+        RunErrorData,
+        RunErrorHandlerInput,
+        RunErrorHandlerResult,
+        ToolErrorFormatterArgs,
     )
     from agentrun._function_tool import (
         FunctionTool,
@@ -215,7 +218,6 @@ if TYPE_CHECKING:
     from agentrun._tool_failure import (
         AgentToolDepthError,
         ToolErrorFormatter,
-        ToolErrorFormatterArgs,
         ToolErrorFunction,
         default_tool_error_function,
     )
@@ -295,13 +297,9 @@ _HOMES = {
         "CallModelInputFilter",
         "GuardrailGate",
         "ModelInputData",
-        "OutputGuardrailBlockedMessageArgs",
         "OutputGuardrailBlockedMessageFormatter",
         "RunConfig",
-        "RunErrorData",
         "RunErrorHandler",
-        "RunErrorHandlerInput",
-        "RunErrorHandlerResult",
         "RunErrorHandlers",
         "SessionInputCallback",
         "ToolNameCollisionPolicy",
@@ -342,6 +340,13 @@ _HOMES = {
         "ToolTimeoutError",
         "UserError",
         "run_data",
+    ),
+    "agentrun._failure_values": (
+        "OutputGuardrailBlockedMessageArgs",
+        "RunErrorData",
+        "RunErrorHandlerInput",
+        "RunErrorHandlerResult",
+        "ToolErrorFormatterArgs",
     ),
     "agentrun._function_tool": (
         "FunctionTool",
@@ -475,7 +480,6 @@ _HOMES = {
     "agentrun._tool_failure": (
         "AgentToolDepthError",
         "ToolErrorFormatter",
-        "ToolErrorFormatterArgs",
         "ToolErrorFunction",
         "default_tool_error_function",
     ),

@@ -25,12 +25,11 @@ from agentrun._settings import (
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
-    from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError
+    from agentrun._failure_values import OutputGuardrailBlockedMessageArgs, RunErrorHandlerInput, RunErrorHandlerResult
     from agentrun._guardrail import InputGuardrail, OutputGuardrail
     from agentrun._handoff import HandoffInputFilter
     from agentrun._handoff_history import HandoffHistoryMapper
     from agentrun._hooks import RunHooks
-    from agentrun._items import ModelResponse, RunItem
     from agentrun._responses import TResponseInputItem
     from agentrun._tool import ToolErrorFormatter
     from agentrun.memory import Session
@@ -72,19 +71,6 @@ CallModelInputFilter: TypeAlias = "Callable[[CallModelData[Any]], MaybeAwaitable
 SessionInputCallback: TypeAlias = (
     "Callable[[list[TResponseInputItem], list[TResponseInputItem]], MaybeAwaitable[list[TResponseInputItem]]]"
 )
-
-
-@attrs.define(eq=False, repr=False)
-class OutputGuardrailBlockedMessageArgs(Value, Generic[TContext]):
-    """What an `output_guardrail_blocked_message` formatter is told.
-
-    Source: guardrails, "Output guardrails".
-    """
-
-    default_message: str
-    guardrail_name: str
-    agent: Agent[TContext]
-    run_context: RunContextWrapper[TContext]
 
 
 OutputGuardrailBlockedMessageFormatter: TypeAlias = (
@@ -267,47 +253,6 @@ class RunConfig(Value):
 def _default_config() -> RunConfig:
     """Return the configuration of runs that name none; one for all of them."""
     return RunConfig()
-
-
-@attrs.define(eq=False, repr=False)
-class RunErrorData(Value):
-    """What an error handler is told of the run.
-
-    Source: running agents, "Error handlers".
-    """
-
-    input: str | list[TResponseInputItem]
-    new_items: list[RunItem]
-    history: list[TResponseInputItem]
-    """The whole conversation as input items."""
-    output: list[TResponseInputItem]
-    """The run's own items as input items."""
-    raw_responses: list[ModelResponse]
-    last_agent: Agent[Any]
-
-
-@attrs.define(eq=False, repr=False)
-class RunErrorHandlerInput(Value, Generic[TContext]):
-    """What an error handler gets.
-
-    Source: running agents, "Error handlers".
-    """
-
-    error: MaxTurnsExceeded | ModelRefusalError | ModelBehaviorError
-    context: RunContextWrapper[TContext]
-    run_data: RunErrorData
-
-
-@attrs.define(eq=False, repr=False)
-class RunErrorHandlerResult(Value):
-    """The output a handler supplies instead of the error.
-
-    Source: running agents, "Error handlers".
-    """
-
-    final_output: Any
-    include_in_history: bool = True
-    """Whether the output is added to the run's items as a message."""
 
 
 RunErrorHandler: TypeAlias = (

@@ -9,17 +9,17 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 
-from agentrun._context import RunContextWrapper, TContext
-from agentrun._dataclass import FrozenValue, Value
+from agentrun._dataclass import FrozenValue
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._logging import traceback_of
 
 if TYPE_CHECKING:
-    from agentrun._context import ToolContext
+    from agentrun._context import RunContextWrapper, ToolContext
+    from agentrun._failure_values import ToolErrorFormatterArgs
     from agentrun._settings import MaybeAwaitable
 
 log = logging.getLogger("agentrun")
@@ -31,27 +31,6 @@ DEFAULT_APPROVAL_REJECTION_MESSAGE: Final = "Tool execution was not approved."
 
 ToolErrorFunction: TypeAlias = "Callable[[RunContextWrapper[Any], Exception], MaybeAwaitable[str]]"
 """Makes the tool's output from what the tool raised; None instead of a text lets it end the run."""
-
-ToolErrorKind = Literal["approval_rejected", "tool_not_found", "tool_exception"]
-
-
-@attrs.define(eq=False, repr=False)
-class ToolErrorFormatterArgs(Value, Generic[TContext]):
-    """What a `tool_error_formatter` is told.
-
-    Source: running agents, "Tool error formatter".
-    """
-
-    kind: ToolErrorKind
-    tool_type: Literal["function", "computer", "shell", "apply_patch", "custom"]
-    tool_name: str
-    call_id: str
-    default_message: str
-    """What the model is told if the formatter returns None."""
-    run_context: RunContextWrapper[TContext]
-    error: Exception | None = None
-    """What the tool raised, for the kind "tool_exception"."""
-
 
 ToolErrorFormatter: TypeAlias = "Callable[[ToolErrorFormatterArgs[Any]], MaybeAwaitable[str | None]]"
 """Words what the model is told of a refused, unknown or failed call; None keeps the default message."""
@@ -162,6 +141,8 @@ async def failure_output(
         if text is None:
             raise error
         return cast("str", text)
+    from agentrun._failure_values import ToolErrorFormatterArgs
+
     default_message = default_tool_error_function(context, error)
     formatter = context.run_config.tool_error_formatter if context.run_config is not None else None
     return await tool_error_message(

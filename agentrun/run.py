@@ -8,7 +8,6 @@ from agentrun._config import (
     CallModelInputFilter,
     GuardrailGate,
     ModelInputData,
-    OutputGuardrailBlockedMessageArgs,
     OutputGuardrailBlockedMessageFormatter,
     RunConfig,
     RunOptions,
@@ -17,11 +16,12 @@ from agentrun._config import (
     TracingConfig,
 )
 from agentrun._context import RunContextWrapper
+from agentrun._failure_values import OutputGuardrailBlockedMessageArgs, ToolErrorFormatterArgs
 from agentrun._run.leave import CapturedRun, capture_run
 from agentrun._runner import AgentRunner, Runner, get_default_agent_runner, set_default_agent_runner
 from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy, Timeouts, ToolExecutionConfig
 from agentrun._state import RunState
-from agentrun._tool_failure import ToolErrorFormatter, ToolErrorFormatterArgs
+from agentrun._tool_failure import ToolErrorFormatter
 
 __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "AgentRunner",

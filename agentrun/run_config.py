@@ -8,7 +8,6 @@ from agentrun._config import (
     CallModelInputFilter,
     GuardrailGate,
     ModelInputData,
-    OutputGuardrailBlockedMessageArgs,
     OutputGuardrailBlockedMessageFormatter,
     RunConfig,
     RunOptions,
@@ -17,8 +16,9 @@ from agentrun._config import (
     ToolNotFoundBehavior,
     TracingConfig,
 )
+from agentrun._failure_values import OutputGuardrailBlockedMessageArgs, ToolErrorFormatterArgs
 from agentrun._settings import DEFAULT_MAX_TURNS, ReasoningItemIdPolicy, Timeouts, ToolExecutionConfig
-from agentrun._tool_failure import ToolErrorFormatter, ToolErrorFormatterArgs
+from agentrun._tool_failure import ToolErrorFormatter
 
 __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "CallModelData",

@@ -3,12 +3,7 @@
 Source: running agents, "Error handlers".
 """
 
-from agentrun._config import (
-    RunErrorData,
-    RunErrorHandler,
-    RunErrorHandlerInput,
-    RunErrorHandlerResult,
-    RunErrorHandlers,
-)
+from agentrun._config import RunErrorHandler, RunErrorHandlers
+from agentrun._failure_values import RunErrorData, RunErrorHandlerInput, RunErrorHandlerResult
 
 __all__ = ["RunErrorData", "RunErrorHandler", "RunErrorHandlerInput", "RunErrorHandlerResult", "RunErrorHandlers"]

@@ -3,6 +3,7 @@
 Source: tools.
 """
 
+from agentrun._failure_values import ToolErrorFormatterArgs
 from agentrun._function_tool import (
     FunctionTool,
     FunctionToolCustomDataContext,
@@ -32,7 +33,6 @@ from agentrun._tool import FunctionToolResult, StopAtTools, ToolsToFinalOutputFu
 from agentrun._tool_failure import (
     DEFAULT_APPROVAL_REJECTION_MESSAGE,
     ToolErrorFormatter,
-    ToolErrorFormatterArgs,
     ToolErrorFunction,
     default_tool_error_function,
 )

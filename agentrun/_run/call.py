@@ -30,7 +30,6 @@ from agentrun._tool import (
     FunctionTool,
     FunctionToolCustomDataContext,
     FunctionToolResult,
-    ToolErrorFormatterArgs,
     tool_error_message,
     tool_failure_output,
     tool_output_to_wire,
@@ -242,6 +241,8 @@ class Call:
 
     async def _worded(self, kind: Literal["approval_rejected", "tool_not_found"], default: str) -> str:
         """Return a text for the model, as the run's formatter words it."""
+        from agentrun._failure_values import ToolErrorFormatterArgs
+
         raw = self._planned.raw
         args = ToolErrorFormatterArgs(kind, "function", raw.name, raw.call_id, default, self._run.state.context)
         return await tool_error_message(self._run.spec.config.tool_error_formatter, args)

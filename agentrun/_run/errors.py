@@ -10,12 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from agentrun._config import (
-    OutputGuardrailBlockedMessageArgs,
-    RunErrorData,
-    RunErrorHandlerInput,
-    RunErrorHandlerResult,
-)
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError, ModelRefusalError, UserError
 from agentrun._items import MessageOutputItem, ReasoningItem, RunItem, ToolCallOutputItem
 from agentrun._logging import traceback_of
@@ -25,6 +19,7 @@ from agentrun._run.sessions import keeps_back
 if TYPE_CHECKING:
     from agentrun._agent import Agent
     from agentrun._exceptions import OutputGuardrailTripwireTriggered
+    from agentrun._failure_values import RunErrorData, RunErrorHandlerResult
     from agentrun._run.context import Run
 
 log = logging.getLogger("agentrun")
@@ -54,6 +49,8 @@ async def ask_handler(run: Run, error: Exception) -> RunErrorHandlerResult | Non
     handler: Any = run.spec.error_handlers.get(kind)
     if handler is None:
         return None
+    from agentrun._failure_values import RunErrorHandlerInput
+
     answer: Any = handler(RunErrorHandlerInput(cast("Any", error), run.state.context, _data_of(run)))
     if inspect.isawaitable(answer):
         answer = await answer
@@ -66,6 +63,8 @@ async def ask_handler(run: Run, error: Exception) -> RunErrorHandlerResult | Non
 
 def _data_of(run: Run) -> RunErrorData:
     """Return what the run has done, with the reply that is no good: it is not recorded yet."""
+    from agentrun._failure_values import RunErrorData
+
     state, turn = run.state, run.turn
     plan = None if turn.recorded else turn.plan
     items = [*state.new_items, *(plan.items if plan is not None else ())]
@@ -81,6 +80,8 @@ def _data_of(run: Run) -> RunErrorData:
 
 
 def _as_result(kind: str, answer: Any) -> RunErrorHandlerResult:
+    from agentrun._failure_values import RunErrorHandlerResult
+
     if isinstance(answer, RunErrorHandlerResult):
         return RunErrorHandlerResult(answer.final_output, answer.include_in_history)
     if not (isinstance(answer, Mapping) and "final_output" in answer):
@@ -145,6 +146,8 @@ async def _blocked_message(run: Run, guardrail_name: str) -> str:
     """Return what stands in the place of a rejected output; a formatter that fails is passed over for our own words."""
     blocked: object = run.spec.config.output_guardrail_blocked_message
     if callable(blocked):
+        from agentrun._failure_values import OutputGuardrailBlockedMessageArgs
+
         args = OutputGuardrailBlockedMessageArgs(WITHHELD, guardrail_name, run.agent, run.state.context)
         try:
             with failing_if_uncalled_for("the formatter of output_guardrail_blocked_message"):

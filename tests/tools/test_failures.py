@@ -9,10 +9,10 @@ import pytest
 
 from agentrun._context import RunContextWrapper, ToolContext
 from agentrun._exceptions import MaxTurnsExceeded, ModelBehaviorError
+from agentrun._failure_values import ToolErrorFormatterArgs
 from agentrun._tool import (
     FunctionTool,
     ToolArgumentsError,
-    ToolErrorFormatterArgs,
     default_tool_error_function,
     function_tool,
     tool_failure_output,
