@@ -20,7 +20,6 @@ import attrs
 from agentrun._dataclass import Dataclass, Value
 from agentrun._exceptions import UserError
 from agentrun._fields import Check, check_takes
-from agentrun._strict import ensure_strict_json_schema
 from agentrun._tool_failure import (
     IMPLICIT_FAILURE,
     ImplicitFailure,
@@ -300,6 +299,8 @@ class FunctionTool(Dataclass):
             self.output_json_schema = self._strict(self.output_json_schema)
 
     def _strict(self, schema: dict[str, Any]) -> dict[str, Any]:
+        from agentrun._strict import ensure_strict_json_schema  # with the first tool or handoff
+
         try:
             return ensure_strict_json_schema(schema)
         except UserError as exc:

@@ -19,7 +19,6 @@ from agentrun._enabled import Enabled, each_enabled
 from agentrun._exceptions import ModelBehaviorError, UserError
 from agentrun._fields import check_takes, function, required_text
 from agentrun._settings import MaybeAwaitable
-from agentrun._strict import ensure_strict_json_schema
 
 if TYPE_CHECKING:
     from agentrun._agent import Agent
@@ -210,6 +209,7 @@ def handoff(
     if not isinstance(agent, AgentBase):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"handoff() got {agent!r}, expected an Agent; pass the agent object itself")
     _check_callback(agent.name, on_handoff, input_type)
+    from agentrun._strict import ensure_strict_json_schema  # with the first handoff or tool
 
     validate: Callable[[str], Any] | None = None
     schema: dict[str, Any] = {}
