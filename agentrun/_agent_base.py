@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypedDict, cast
 
 import attrs
@@ -170,6 +169,8 @@ class AgentBase(Dataclass, Generic[TContext]):
         """
         if not self.mcp_servers:
             return []
+        from importlib.util import find_spec
+
         if find_spec("agentrun.mcp") is None:
             raise UserError(
                 f"agent {self.name!r} has {len(self.mcp_servers)} MCP servers, but this version of agentrun can "

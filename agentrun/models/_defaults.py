@@ -137,16 +137,13 @@ _EFFORTS: dict[str, Literal["none", "low", "medium"]] = {
 }
 """The least effort of reasoning that each model takes and works well with; the others keep the provider's default."""
 
-_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-_CHAT = re.compile(r"gpt-5(\.[1-3])?-chat(-|$)")
-
 
 def gpt_5_reasoning_settings_required(model_name: str) -> bool:
     """Return whether `model_name` is one of OpenAI's GPT-5 models that reason; it raises nothing.
 
     Source: models, "GPT-5 models".
     """
-    return model_name.startswith("gpt-5") and _CHAT.match(model_name) is None
+    return model_name.startswith("gpt-5") and re.match(r"gpt-5(\.[1-3])?-chat(-|$)", model_name) is None
 
 
 def is_gpt_5_default() -> bool:
@@ -171,7 +168,7 @@ def get_default_model_settings(model: str | None = None) -> ModelSettings:
     name = get_default_model() if model is None else model
     if not gpt_5_reasoning_settings_required(name):
         return ModelSettings()
-    effort = _EFFORTS.get(_DATE.sub("", name))
+    effort = _EFFORTS.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", name))
     return ModelSettings(reasoning=None if effort is None else Reasoning(effort=effort), verbosity="low")
 
 

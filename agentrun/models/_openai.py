@@ -24,8 +24,6 @@ __all__ = ["OpenAIModel", "check_is_stream", "read_text"]
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 
-_HTML = re.compile(rb"\s*<(!doctype|html|head|body)", re.IGNORECASE)
-
 
 class OpenAIModel(Model):
     """A model behind one of the OpenAI APIs, at OpenAI or at any provider that speaks it.
@@ -133,7 +131,8 @@ async def read_text(exchange: Exchange) -> str:
         ModelError: it could not be read, or is too large.
     """
     body = await exchange.read_all()
-    if not body.strip() or exchange.media_type in (EVENT_STREAM, "text/html") or _HTML.match(body):
+    is_html = re.match(rb"\s*<(!doctype|html|head|body)", body, re.IGNORECASE)
+    if not body.strip() or exchange.media_type in (EVENT_STREAM, "text/html") or is_html:
         raise ModelBehaviorError(
             f"the model answered with {exchange.described()} where JSON was asked for: "
             + (quoted(body[:400].decode("utf-8", "replace")) if body else "no body")

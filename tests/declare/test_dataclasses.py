@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from typing import Any, cast, get_origin
 
+import attrs
 import pytest
 
 import agentrun
@@ -19,6 +20,7 @@ from agentrun import (
     RunConfig,
     RunErrorHandlerResult,
     RunErrorHandlers,
+    ToolOutputText,
     UserError,
     function_tool,
     handoff,
@@ -31,7 +33,7 @@ DATACLASSES = """
     Agent AgentBase AgentHookContext AgentToolInvocation AgentUpdatedStreamEvent CallModelData CodeInterpreterTool
     CompactionItem FileSearchTool FunctionTool FunctionToolCustomDataContext FunctionToolResult
     GenerateDynamicPromptData GuardrailFunctionOutput Handoff HandoffCallItem HandoffInputData HandoffOutputItem
-    HostedMCPTool ImageGenerationTool InputGuardrail InputGuardrailResult MCPApprovalRequestItem
+    HostedMCPTool ImageGenerationTool InputGuardrail InputGuardrailResult Limits MCPApprovalRequestItem
     MCPApprovalResponseItem MCPListToolsItem MCPToolApprovalRequest MessageOutputItem ModelInputData ModelResponse
     ModelRetryAdvice ModelRetryAdviceRequest ModelRetryBackoffSettings ModelRetryNormalizedError ModelRetrySettings
     ModelSettings OutputGuardrail OutputGuardrailResult RawResponsesStreamEvent ReasoningItem RetryDecision
@@ -39,7 +41,8 @@ DATACLASSES = """
     RunErrorHandlerResult RunItemStreamEvent RunResult SessionSettings Timeouts ToolApprovalItem ToolCallItem
     ToolCallOutputItem ToolContext ToolErrorFormatterArgs ToolExecutionConfig ToolGuardrailFunctionOutput
     ToolInputGuardrail ToolInputGuardrailData ToolInputGuardrailResult ToolOrigin ToolOutputGuardrail
-    ToolOutputGuardrailData ToolOutputGuardrailResult ToolsToFinalOutputResult Usage WebSearchTool
+    ToolOutputFileContent ToolOutputGuardrailData ToolOutputGuardrailResult ToolOutputImage ToolOutputText
+    ToolsToFinalOutputResult Usage WebSearchTool
 """
 
 
@@ -92,6 +95,17 @@ def test_replace_checks_what_it_puts_in() -> None:
         dataclasses.replace(ModelSettings(), temperature="hot")
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         dataclasses.replace(ModelSettings(), heat=1)
+
+
+def test_what_is_frozen_has_the_hash_of_its_equals_and_what_may_change_has_none() -> None:
+    text, same, other = ToolOutputText("hi"), ToolOutputText("hi"), ToolOutputText("ho")
+    assert (text == same, text == other, text == "hi") == (True, False, False)
+    assert {text: 1} == {same: 1}
+    assert len({text, same, other}) == 2
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        text.text = "ho"  # type: ignore[misc]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(ModelSettings())
 
 
 def test_a_replaced_tool_runs_the_same_function() -> None:

@@ -21,17 +21,41 @@ def test_the_hosted_classes_load_with_the_first_item_that_needs_them() -> None:
 
 
 RARE = {
+    "agentrun._failure_values",
     "agentrun._guardrail",
     "agentrun._hosted",
+    "agentrun._hosted_tools",
     "agentrun._retry",
     "agentrun._schema",
+    "agentrun._strict",
     "agentrun.agent_output",
+    "agentrun.models.chat_request",
+    "agentrun.models.chat_wire",
+    "agentrun.models.responses_wire",
+    "anyio._core._synchronization",
     "anyio.from_thread",
 }
 
 
 def test_a_program_that_declares_an_agent_loads_what_every_run_needs_and_no_more() -> None:
-    names = "Agent, OpenAIResponsesModel, Runner, function_tool"
+    names = "Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, function_tool"
     script = f"import sys; from agentrun import {names}; print(*({RARE!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=50, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+def test_an_agent_whose_tools_are_functions_loads_no_hosted_ones() -> None:
+    script = """
+import sys
+from agentrun import Agent, function_tool
+
+@function_tool
+def weather(city: str) -> str:
+    return city
+
+Agent("a", tools=[weather])
+assert "agentrun._hosted_tools" not in sys.modules
+from agentrun import WebSearchTool
+Agent("b", tools=[weather, WebSearchTool()])
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=50)
