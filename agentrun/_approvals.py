@@ -94,6 +94,8 @@ class Approvals:
             agent: the agent that calls. For None a decision on a tool counts where it is the only one on a tool of that
                 name.
         """
+        if not self.calls and not self.tools:
+            return None
         found = self.calls.get((tool_name, call_id))
         if (
             found is not None

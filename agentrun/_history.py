@@ -213,26 +213,24 @@ class History:
         found._base = len(found._items)
         return found
 
-    def append(self, item: TResponseInputItem) -> None:
-        """Append an item the run made. One that shares its id with an older one replaces it and moves to the end."""
-        if self._at is None:
-            self._at = {key: index for index, one in enumerate(self._items) if (key := identity(one)) is not None}
-        key = identity(item)
-        if key is not None:
-            if key in self._at:
-                self._at = self._drop(self._at, self._at[key])
-            self._at[key] = len(self._items)
-        kind = item.get("type")
-        if kind in NEEDS_OUTPUT:
-            self._open[item.get("call_id")] = len(self._items)
-        elif kind in OUTPUT_OF:
-            self._open.pop(item.get("call_id"), None)
-        self._items.append(HistoryItem(item))
-
     def extend(self, items: Iterable[TResponseInputItem]) -> None:
-        """Append each of `items`."""
+        """Append items the run made. One that shares its id with an older one replaces it and moves to the end."""
+        held, at = self._items, self._at
         for item in items:
-            self.append(item)
+            if at is None:
+                at = {key: index for index, one in enumerate(held) if (key := identity(one)) is not None}
+            key = identity(item)
+            if key is not None:
+                if key in at:
+                    at = self._drop(at, at[key])
+                at[key] = len(held)
+            kind = item.get("type")
+            if kind in NEEDS_OUTPUT:
+                self._open[item.get("call_id")] = len(held)
+            elif kind in OUTPUT_OF:
+                self._open.pop(item.get("call_id"), None)
+            held.append(HistoryItem(item))
+        self._at = at
 
     def _drop(self, places: dict[tuple[Any, Any], int], index: int) -> dict[tuple[Any, Any], int]:
         """Take the item at `index` out; rare, so the indexes behind it are simply counted anew. Return `places`."""

@@ -30,16 +30,15 @@ if TYPE_CHECKING:
 
 RawT = TypeVar("RawT")
 
-_OUTPUT_ONLY_KEYS = ("created_by",)
-"""Members a provider sends with an item and refuses to get back."""
+_OUTPUT_ONLY_KEY = "created_by"
+"""A member that a provider sends with an item and refuses to get back."""
 
 
 def to_input(raw_item: Any) -> TResponseInputItem:
     """Return `raw_item` as an input item: a dict of its own, without what only outputs may have."""
     found = as_dict(raw_item)
     item = dict(found) if found is raw_item else found
-    for key in _OUTPUT_ONLY_KEYS:
-        item.pop(key, None)
+    item.pop(_OUTPUT_ONLY_KEY, None)
     return item
 
 

@@ -469,23 +469,38 @@ def plain(value: Any) -> Any:
 
 
 def _plain_value(value: WireValue) -> JsonObject:
-    as_sent = value.as_sent or {}
-    result: JsonObject = {}
-    for name, attribute, _, default, omitted in value.shapes():
-        held = getattr(value, attribute)
-        if held is default or held == default:
-            if name in as_sent:
-                held = as_sent[name]
-                if held is NOTHING:
-                    continue
-            elif omitted:
-                continue
-        result[name] = held if type(held) is str else plain(held)
+    result: JsonObject = {
+        name: held if type(held) is str else plain(held)
+        for name, attribute, unsaid in _said(type(value))
+        if (held := getattr(value, attribute)) is not unsaid
+    }
+    if value.as_sent:
+        result = _as_it_came(value, value.as_sent, result)
     if value.extra:
         for name, held in value.extra.items():
             if name not in result:
                 result[name] = plain(held)
     return result
+
+
+@cache
+def _said(cls: type[WireValue]) -> tuple[tuple[str, str, Any], ...]:
+    """Return of each field its JSON name, its attribute, and the value that says nothing: None, "", or no value."""
+    return tuple(
+        (name, attribute, default if omitted else NOTHING) for name, attribute, _, default, omitted in cls.shapes()
+    )
+
+
+def _as_it_came(value: WireValue, as_sent: Mapping[str, Any], said: JsonObject) -> JsonObject:
+    """Return `said` in the sender's words where a field still holds its default."""
+    found: JsonObject = {}
+    for name, attribute, _, default, _ in value.shapes():
+        if name in as_sent and getattr(value, attribute) == default:
+            if as_sent[name] is not NOTHING:
+                found[name] = plain(as_sent[name])
+        elif name in said:
+            found[name] = said[name]
+    return found
 
 
 # ---- reading

@@ -143,8 +143,7 @@ def history_append() -> tuple[Work, int]:
 
     def work() -> Any:
         history = History(old)
-        for item in items:
-            history.append(item)
+        history.extend(items)
         return history
 
     return work, UNITS

@@ -7,8 +7,9 @@ import inspect
 import json
 import logging
 import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
@@ -21,7 +22,7 @@ from agentrun._exceptions import AgentsException, ToolTimeoutError, UserError
 from agentrun._fields import new_list
 from agentrun._items import ToolApprovalItem, ToolCallOutputItem
 from agentrun._logging import log_tool_data, traceback_of
-from agentrun._run.edge import CancelledOnce
+from agentrun._run.edge import cancelled_once
 from agentrun._run.leave import uncalled_for
 from agentrun._run.reply import PlannedCall, is_by_program, qualified_name, shown
 from agentrun._run.tool_guards import check_input, check_output
@@ -37,11 +38,10 @@ from agentrun._tool import (
 from agentrun._tool_output import answer_item
 
 if TYPE_CHECKING:
-    from anyio.streams.memory import MemoryObjectSendStream
-
+    from agentrun._function_tool import FunctionToolCustomDataExtractor
     from agentrun._guardrail import ToolInputGuardrailResult, ToolOutputGuardrailResult
     from agentrun._run.context import Run
-    from agentrun._run.tools import Starters
+    from agentrun._run.tools import Ended, Starters
     from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
@@ -60,14 +60,14 @@ class Outcome:
     output: Any = None
     item: ToolCallOutputItem | None = None
     approval: ToolApprovalItem | None = None
-    input_results: list[ToolInputGuardrailResult] = attrs.field(factory=new_list)
-    output_results: list[ToolOutputGuardrailResult] = attrs.field(factory=new_list)
-    announced: bool = False
-    """Whether the hooks were told of the start, so that they are to be told of the end."""
     nested: RunState[Any] | None = None
     """The paused nested run of an agent tool."""
-    nested_result: Any = None
+    nested_result: Any = attrs.field(init=False, default=None)
     """Its result."""
+    input_results: list[ToolInputGuardrailResult] = attrs.field(init=False, factory=new_list)
+    output_results: list[ToolOutputGuardrailResult] = attrs.field(init=False, factory=new_list)
+    announced: bool = attrs.field(init=False, default=False)
+    """Whether the hooks were told of the start, so that they are to be told of the end."""
 
     @property
     def is_there(self) -> bool:
@@ -89,13 +89,19 @@ class Outcome:
 
 def context_of(run: Run, planned: PlannedCall) -> ToolContext[Any]:
     """Return the context of a call, as its hooks, its guardrails and its body get it."""
-    raw = planned.raw
-    return ToolContext.from_agent_context(
-        run.state.context,
+    context, raw = run.state.context, planned.raw
+    return ToolContext(
+        context.context,
+        context.usage,
+        raw.name,
         raw.call_id,
+        raw.arguments,
         raw,
-        run.agent,
+        turn_input=context.turn_input,
+        approvals=context.approvals,
+        tool_input=context.tool_input,
         tool_namespace=planned.tool.namespace if planned.tool is not None else None,
+        agent=run.agent,
         run_config=run.spec.config,
     )
 
@@ -130,7 +136,6 @@ class Call:
             self.context.signal.tell("the run was cancelled")
             self._scope.shield = False  # what stops the run reaches the call from here on
 
-    @property
     def _is_cancelled(self) -> bool:
         return self._stopped or self._scope.cancel_called
 
@@ -141,17 +146,20 @@ class Call:
             self._settle(await self._worded("tool_not_found", f"Tool '{self.name}' not found."))
             run.turn.outcomes[self._index] = self._outcome
             return True
-        if self._continue_nested():
+        before = run.turn.outcomes[self._index]
+        if before is not None and before.nested is not None:
+            # A run that was paused goes on, given what was decided since.
+            self._hand_down(before.nested)
+            self.context.nested = before.nested
             return False
-        name = qualified_name(raw)
-        decision = run.state.context.approvals.decision(name, raw.call_id, raw.arguments, run.agent)
+        decision = run.state.context.approvals.decision(qualified_name(raw), raw.call_id, raw.arguments, run.agent)
         if decision is None:
             # A call that waits already has been asked about: neither rules nor guardrails have their say again.
-            before = run.turn.outcomes[self._index]
             if before is not None and before.approval is not None:
                 self._asked = before.approval
             else:
-                if not await self._needs_approval():
+                asks = self.tool.needs_approval
+                if not (asks if isinstance(asks, bool) else await self._is_to_be_approved(asks)):
                     return False
                 if await self._rejected_before_approval():
                     return True
@@ -165,15 +173,6 @@ class Call:
             return False
         self._settle(await self._rejection(decision.message))
         run.turn.outcomes[self._index] = self._outcome
-        return True
-
-    def _continue_nested(self) -> bool:
-        """Return whether the call goes on with a nested run that was paused, given what was decided since."""
-        before = self._run.turn.outcomes[self._index]
-        if before is None or before.nested is None:
-            return False
-        self._hand_down(before.nested)
-        self.context.nested = before.nested
         return True
 
     def _hand_down(self, nested: RunState[Any]) -> None:
@@ -247,21 +246,17 @@ class Call:
         args = ToolErrorFormatterArgs(kind, "function", raw.name, raw.call_id, default, self._run.state.context)
         return await tool_error_message(self._run.spec.config.tool_error_formatter, args)
 
-    async def _needs_approval(self) -> bool:
-        """Return whether a person has to decide first.
+    async def _is_to_be_approved(self, asks: Callable[..., Awaitable[bool] | bool]) -> bool:
+        """Return whether a person has to decide first, as the tool's `needs_approval` function says.
 
-        A `needs_approval` function is asked about a JSON object, and only where that is what the tool's body will get:
-        it could allow `{}` where a default makes something else of it. No validator of the tool runs before anybody
-        has allowed the call.
+        It is asked about a JSON object, and only where that is what the tool's body will get: it could allow `{}`
+        where a default makes something else of it. No validator of the tool runs before anybody has allowed the call.
 
         Raises:
             UserError: the tool's `needs_approval` function raised; the original exception is the cause.
 
         Source: human in the loop, "Approval rules".
         """
-        asked = self.tool.needs_approval
-        if isinstance(asked, bool):
-            return asked
         try:
             arguments = json.loads(self._planned.raw.arguments, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
@@ -272,7 +267,7 @@ class Call:
         if self.tool.keeps_arguments is not None and not self.tool.keeps_arguments(given):
             return True
         try:
-            answer = asked(self._run.state.context, given, self._planned.raw.call_id)
+            answer = asks(self._run.state.context, given, self._planned.raw.call_id)
             return bool(await answer if inspect.isawaitable(answer) else answer)
         except Exception as exc:
             failure = self._failure(exc)
@@ -280,8 +275,8 @@ class Call:
                 raise
             raise failure from exc
 
-    async def run(self, place: int, send_outcomes: MemoryObjectSendStream[Outcome], starters: Starters) -> None:
-        """Run the call, `place`th of those that run, and send its outcome."""
+    async def run(self, place: int, ended: Ended, starters: Starters) -> None:
+        """Run the call, `place`th of those that run, and add its outcome to those that have ended."""
         try:
             await starters.order.my_turn(place)
             if self._undecided and not await self._is_allowed():
@@ -305,7 +300,7 @@ class Call:
         finally:
             self._ended = True
             if self._outcome.is_there:
-                send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
+                ended.add(self._outcome)
 
     def _failure(self, exc: Exception) -> Exception:
         """Return what leaves the run for an exception of the call.
@@ -326,10 +321,11 @@ class Call:
         if rejection is not None:
             self._settle(rejection)
             return
-        if not resumed:
-            await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
-        self._outcome.announced = bool(self._run.announce.hooks_of(self._run.agent, "tool_end"))
-        await starters.started(self)
+        if starters.tells_start:
+            if not resumed:
+                await self._run.announce.tool_start(self.context, self._run.agent, self.tool)
+            await starters.started(self)
+        self._outcome.announced = starters.tells_end
         # Here, with nothing left to wait for: a task starts even if it is cancelled by then, and what it has waited for
         # may have come just before a cancel.
         await anyio.lowlevel.checkpoint_if_cancelled()
@@ -343,7 +339,9 @@ class Call:
             outcome = self._outcome
             output = await check_output(self.context, self._run.agent, self.tool, output, outcome.output_results)
         log_tool_data("returned", self.name, output)
-        await self._finish(output)
+        self._settle(output)
+        if self.tool.custom_data_extractor is not None:
+            await self._keep_custom_data(self.tool.custom_data_extractor)
 
     async def _check_input(self) -> str | None:
         """Ask the tool's input guardrails; return the answer of one that rejects the call."""
@@ -380,11 +378,14 @@ class Call:
     async def _call_tool(self, cleanup: anyio.CancelScope) -> Any:
         """Return what the tool returned, or what it has for a failure; no output where one that is stopped failed."""
         try:
+            body = self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)
             if self.tool.nests_run:
-                return await self._body()
-            return await CancelledOnce(self._body(), lambda: self._is_cancelled, lambda: self._begin_cleanup(cleanup))
+                return await body
+            if not inspect.iscoroutine(body):
+                body = _awaited(body)
+            return await cancelled_once(body, self._is_cancelled, partial(self._begin_cleanup, cleanup))
         except anyio.get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - raised, unless nobody called for it
-            error = exc if self._is_cancelled else uncalled_for(exc, f"tool {self.name}")
+            error = exc if self._is_cancelled() else uncalled_for(exc, f"tool {self.name}")
             if not isinstance(error, Exception):
                 raise
         except Exception as exc:
@@ -399,9 +400,6 @@ class Call:
             return _NO_OUTPUT
         # A cancellation of the tool's own has passed its `on_invoke_tool` by.
         return await tool_failure_output(self.tool, self.context, error)
-
-    async def _body(self) -> Any:
-        return await self.tool.on_invoke_tool(self.context, self._planned.raw.arguments)
 
     def _begin_cleanup(self, cleanup: anyio.CancelScope) -> None:
         """Let the tool clean up undisturbed, until the deadline for that."""
@@ -451,19 +449,16 @@ class Call:
             tool_origin=tool.tool_origin if tool is not None else None,
         )
 
-    async def _finish(self, output: Any) -> None:
-        """Give the call its output, and the data its tool wants to keep with it.
+    async def _keep_custom_data(self, extract: FunctionToolCustomDataExtractor) -> None:
+        """Keep the data with the output that the tool wants to have there.
 
         Raises:
             UserError: the tool's `custom_data_extractor` returned neither None nor a mapping of JSON values.
         """
-        self._settle(output)
-        extractor = self.tool.custom_data_extractor
         item = self._outcome.item
-        if extractor is None or item is None:
-            return
+        assert item is not None
         raw_item = copy.deepcopy(item.raw_item)
-        found = extractor(FunctionToolCustomDataContext(self.context, self.tool, output, raw_item))
+        found = extract(FunctionToolCustomDataContext(self.context, self.tool, item.output, raw_item))
         if inspect.isawaitable(found):
             found = await cast("Awaitable[Any]", found)
         if found is None:
@@ -479,6 +474,10 @@ class Call:
                 f"the custom_data_extractor of tool {self.name!r} returned what is no JSON ({exc}); return a dict of "
                 "text, numbers, lists and dicts, which a stored state can keep"
             ) from exc
+
+
+async def _awaited(body: Awaitable[Any]) -> Any:
+    return await body
 
 
 def _refuse_constant(name: str) -> Any:

@@ -288,16 +288,20 @@ async def _run_calls(run: Run) -> Event:
     try:
         await run_calls(run)
     except Exception:
-        for item in items_of(turn.outcomes):
-            if item not in turn.shown:
-                await run.sink.item(item)  # noqa: ASYNC120 - a cancel wins over the error
+        await _show_outputs(run)  # noqa: ASYNC120 - a cancel wins over the error
         raise
-    for item in items_of(turn.outcomes):
-        if item not in turn.shown:
-            await run.sink.item(item)
+    await _show_outputs(run)
     missing = any(outcome is not None and outcome.interruptions for outcome in turn.outcomes)
     answered = not missing and not plan.handoffs and await _tool_answer(run)
     return after_calls(approvals_missing=missing, handoff=bool(plan.handoffs), tool_answer=answered)
+
+
+async def _show_outputs(run: Run) -> None:
+    """Show the outputs of the turn that were not shown before the run was paused in it."""
+    if run.sink.live:
+        for item in items_of(run.turn.outcomes):
+            if item not in run.turn.shown:
+                await run.sink.item(item)
 
 
 async def _tool_answer(run: Run) -> bool:

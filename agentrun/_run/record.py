@@ -82,15 +82,18 @@ def _record_outputs(run: Run) -> None:
 
 def settle_pending(run: Run, outputs: list[RunItem]) -> None:
     """Note outputs that were just recorded in the turn that was paused, if this run goes on with one."""
+    if run.state.pending is None:
+        return
     ended = [outcome.call.raw for outcome in run.turn.outcomes if outcome is not None and outcome.item is not None]
     run.state.settle(outputs, {raw.call_id: (raw.name, raw.arguments) for raw in ended})
 
 
 def new_outputs(run: Run) -> list[RunItem]:
     """Return the outputs of the turn that are not recorded yet, in call order."""
-    pending = run.state.pending
-    known = pending.outputs if pending is not None else {}
-    return [item for item in items_of(run.turn.outcomes) if cast("ToolCallOutputItem", item).call_id not in known]
+    outputs, pending = items_of(run.turn.outcomes), run.state.pending
+    if pending is None:
+        return outputs
+    return [item for item in outputs if cast("ToolCallOutputItem", item).call_id not in pending.outputs]
 
 
 def record_results(run: Run) -> None:
@@ -99,9 +102,10 @@ def record_results(run: Run) -> None:
     for outcome in run.turn.outcomes:
         if outcome is None:
             continue
-        state.tool_input_guardrail_results.extend(outcome.input_results)
-        state.tool_output_guardrail_results.extend(outcome.output_results)
-        outcome.input_results, outcome.output_results = [], []
+        if outcome.input_results or outcome.output_results:
+            state.tool_input_guardrail_results.extend(outcome.input_results)
+            state.tool_output_guardrail_results.extend(outcome.output_results)
+            outcome.input_results, outcome.output_results = [], []
         if outcome.item is not None:
             raw = outcome.call.raw
             state.calls_done[raw.call_id] = (raw.name, raw.arguments)

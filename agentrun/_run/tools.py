@@ -1,4 +1,4 @@
-"""Siblings: the function calls of a reply, each a task that sends its outcome over a memory object stream."""
+"""Siblings: the function calls of a reply, each a task that hands its outcome to their host."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from agentrun._run.order import InOrder, Slots
 from agentrun._run.reply import shown
 
 if TYPE_CHECKING:
-    from anyio.streams.memory import MemoryObjectReceiveStream
-
     from agentrun._run.context import Run
 
 
@@ -38,60 +36,74 @@ async def run_calls(run: Run) -> None:
     calls = [
         Call(run, index, planned)
         for index, planned in enumerate(plan.calls)
-        if (ended := turn.outcomes[index]) is None or ended.item is None
+        if (before := turn.outcomes[index]) is None or before.item is None
     ]
     waiting = [call for call in calls if not await call.is_settled_without_running()]
     if not waiting:
         return
-    send_outcomes, outcomes = anyio.create_memory_object_stream[Outcome](len(waiting))
-    starters = Starters(run, waiting)
-    # Both ends belong here; each call borrows the send side for its one outcome.
-    with send_outcomes, outcomes:
-        try:
-            async with anyio.create_task_group() as nursery:
-                try:
-                    for place, call in enumerate(waiting):
-                        nursery.start_soon(call.run, place, send_outcomes, starters, name=f"tool {call.name}")
-                    await _collect(run, outcomes, len(waiting))
-                finally:
-                    for call in waiting:
-                        call.stop()
-        finally:
-            _take(run, _available(outcomes))
-            for call in waiting:
-                run.state.warnings.extend(call.context.signal.reports)
+    starters, ended = Starters(run, waiting), Ended()
+    try:
+        async with anyio.create_task_group() as nursery:
+            try:
+                for place, call in enumerate(waiting):
+                    nursery.start_soon(call.run, place, ended, starters, name=f"tool {call.name}")
+                await _collect(run, ended, len(waiting))
+            finally:
+                for call in waiting:
+                    call.stop()
+    finally:
+        _take(run, ended.available())
+        for call in waiting:
+            run.state.warnings.extend(call.context.signal.reports)
+
+
+class Ended:
+    """The outcomes of siblings, each added as its call ends; their host takes all that are there at once.
+
+    A memory object stream would do as well, one outcome at a time, and takes several times as long.
+    """
+
+    __slots__ = ("_more", "_outcomes")
+
+    def __init__(self) -> None:
+        self._outcomes: list[Outcome] = []
+        self._more = anyio.Event()
+
+    def add(self, outcome: Outcome) -> None:
+        """Add the outcome of a call."""
+        self._outcomes.append(outcome)
+        self._more.set()
+
+    def available(self) -> list[Outcome]:
+        """Return the outcomes that are there and were not taken before."""
+        taken, self._outcomes = self._outcomes, []
+        return taken
+
+    async def some(self) -> list[Outcome]:
+        """Wait until there are outcomes, and return them in call order, whatever order the scheduler ended them in."""
+        await self._more.wait()
+        self._more = anyio.Event()
+        return sorted(self.available(), key=lambda outcome: outcome.index)
+
+
+async def _collect(run: Run, ended: Ended, expected: int) -> None:
+    """Take the `expected` outcomes as they come, and tell the hooks of each.
+
+    Calls that end at the same moment are told in call order.
+    """
+    while expected:
+        batch = await ended.some()
+        expected -= len(batch)
+        _take(run, batch)
+        for outcome in batch:
+            if outcome.announced:
+                await _announce_end(run, outcome)
 
 
 def _take(run: Run, outcomes: list[Outcome]) -> None:
     """Put outcomes where the turn keeps them."""
     for outcome in outcomes:
         run.turn.outcomes[outcome.index] = outcome
-
-
-def _available(outcomes: MemoryObjectReceiveStream[Outcome]) -> list[Outcome]:
-    """Return the outcomes that are there."""
-    found: list[Outcome] = []
-    try:
-        while True:
-            found.append(outcomes.receive_nowait())
-    except (anyio.WouldBlock, anyio.EndOfStream):
-        return found
-
-
-async def _collect(run: Run, outcomes: MemoryObjectReceiveStream[Outcome], expected: int) -> None:
-    """Take the `expected` outcomes as they come, and tell the hooks of each.
-
-    Calls that end at the same moment are told in call order, whatever order the scheduler ended them in.
-    """
-    while expected:
-        batch = [await outcomes.receive(), *_available(outcomes)]
-        expected -= len(batch)
-        if len(batch) > 1:
-            batch.sort(key=lambda outcome: outcome.index)
-        _take(run, batch)
-        for outcome in batch:
-            if outcome.announced:
-                await _announce_end(run, outcome)
 
 
 async def _announce_end(run: Run, outcome: Outcome) -> None:
@@ -114,8 +126,9 @@ class Starters:
         config = run.spec.config.tool_execution
         limit = config.max_function_tool_concurrency if config is not None else None
         self.slots = Slots(limit) if limit is not None and limit < len(calls) else None
-        hooked = bool(run.announce.hooks_of(run.agent, "tool_start"))
-        together = [call for call in calls if not call.is_held_back] if hooked and not self.slots else []
+        self.tells_start = bool(run.announce.hooks_of(run.agent, "tool_start"))
+        self.tells_end = bool(run.announce.hooks_of(run.agent, "tool_end"))
+        together = [call for call in calls if not call.is_held_back] if self.tells_start and not self.slots else []
         self._missing = len(together)
         self._all_started = anyio.Event() if self._missing > 1 else None
         self._places = {call: place for place, call in enumerate(together)}
