@@ -51,22 +51,22 @@ async def streamed_turn(deltas: int) -> None:
                         await events.receive()
 
 
-async def _call(place: int, scope: anyio.CancelScope, ended: list[int], more: anyio.Event) -> None:
+async def _call(place: int, scope: anyio.CancelScope, send_outcomes: MemoryObjectSendStream[int]) -> None:
     """Stand for a tool call: a scope that shields it."""
     with scope:
         await anyio.lowlevel.checkpoint_if_cancelled()
-    ended.append(place)
-    more.set()
+    send_outcomes.send_nowait(place)
 
 
 async def tool_turns(turns: int, calls: int) -> None:
-    """As many turns: a model's deadline, then a nursery with a task per call, whose host waits for outcomes."""
+    """As many turns: a model's deadline, then a nursery with a task per call that sends its outcome."""
     for _ in range(turns):
         with anyio.CancelScope(deadline=anyio.current_time() + DEADLINE):
             await anyio.lowlevel.checkpoint_if_cancelled()
-        ended: list[int] = []
-        more = anyio.Event()
-        async with anyio.create_task_group() as nursery:
-            for place in range(calls):
-                nursery.start_soon(_call, place, anyio.CancelScope(shield=True), ended, more)
-            await more.wait()  # all end in the same step
+        send_outcomes, outcomes = anyio.create_memory_object_stream[int](calls)
+        with send_outcomes, outcomes:
+            async with anyio.create_task_group() as nursery:
+                for place in range(calls):
+                    nursery.start_soon(_call, place, anyio.CancelScope(shield=True), send_outcomes)
+                for _ in range(calls):
+                    await outcomes.receive()

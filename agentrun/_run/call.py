@@ -38,10 +38,12 @@ from agentrun._tool import (
 from agentrun._tool_output import answer_item
 
 if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectSendStream
+
     from agentrun._function_tool import FunctionToolCustomDataExtractor
     from agentrun._guardrail import ToolInputGuardrailResult, ToolOutputGuardrailResult
     from agentrun._run.context import Run
-    from agentrun._run.tools import Ended, Starters
+    from agentrun._run.tools import Starters
     from agentrun._state import RunState
 
 log = logging.getLogger("agentrun")
@@ -275,8 +277,8 @@ class Call:
                 raise
             raise failure from exc
 
-    async def run(self, place: int, ended: Ended, starters: Starters) -> None:
-        """Run the call, `place`th of those that run, and add its outcome to those that have ended."""
+    async def run(self, place: int, send_outcomes: MemoryObjectSendStream[Outcome], starters: Starters) -> None:
+        """Run the call, `place`th of those that run, and send its outcome."""
         try:
             await starters.order.my_turn(place)
             if self._undecided and not await self._is_allowed():
@@ -300,7 +302,7 @@ class Call:
         finally:
             self._ended = True
             if self._outcome.is_there:
-                ended.add(self._outcome)
+                send_outcomes.send_nowait(self._outcome)  # the buffer has room for every call
 
     def _failure(self, exc: Exception) -> Exception:
         """Return what leaves the run for an exception of the call.

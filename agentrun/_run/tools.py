@@ -1,4 +1,4 @@
-"""Siblings: the function calls of a reply, each a task that hands its outcome to their host."""
+"""Siblings: the function calls of a reply, each a task that sends its outcome over a memory object stream."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from agentrun._run.order import InOrder, Slots
 from agentrun._run.reply import shown
 
 if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
     from agentrun._run.context import Run
 
 
@@ -41,59 +43,45 @@ async def run_calls(run: Run) -> None:
     waiting = [call for call in calls if not await call.is_settled_without_running()]
     if not waiting:
         return
-    starters, ended = Starters(run, waiting), Ended()
+    send_outcomes, outcomes = anyio.create_memory_object_stream[Outcome](len(waiting))
+    starters = Starters(run, waiting)
+    # Both ends belong here; each call borrows the send side for its one outcome.
+    with send_outcomes, outcomes:
+        try:
+            async with anyio.create_task_group() as nursery:
+                try:
+                    for place, call in enumerate(waiting):
+                        nursery.start_soon(call.run, place, send_outcomes, starters, name=f"tool {call.name}")
+                    await _collect(run, outcomes, len(waiting))
+                finally:
+                    for call in waiting:
+                        call.stop()
+        finally:
+            _take(run, _available(outcomes))
+            for call in waiting:
+                run.state.warnings.extend(call.context.signal.reports)
+
+
+def _available(outcomes: MemoryObjectReceiveStream[Outcome]) -> list[Outcome]:
+    """Return the outcomes that are there."""
+    found: list[Outcome] = []
     try:
-        async with anyio.create_task_group() as nursery:
-            try:
-                for place, call in enumerate(waiting):
-                    nursery.start_soon(call.run, place, ended, starters, name=f"tool {call.name}")
-                await _collect(run, ended, len(waiting))
-            finally:
-                for call in waiting:
-                    call.stop()
-    finally:
-        _take(run, ended.available())
-        for call in waiting:
-            run.state.warnings.extend(call.context.signal.reports)
+        while True:
+            found.append(outcomes.receive_nowait())
+    except (anyio.WouldBlock, anyio.EndOfStream):
+        return found
 
 
-class Ended:
-    """The outcomes of siblings, each added as its call ends; their host takes all that are there at once.
-
-    A memory object stream would do as well, one outcome at a time, and takes several times as long.
-    """
-
-    __slots__ = ("_more", "_outcomes")
-
-    def __init__(self) -> None:
-        self._outcomes: list[Outcome] = []
-        self._more = anyio.Event()
-
-    def add(self, outcome: Outcome) -> None:
-        """Add the outcome of a call."""
-        self._outcomes.append(outcome)
-        self._more.set()
-
-    def available(self) -> list[Outcome]:
-        """Return the outcomes that are there and were not taken before."""
-        taken, self._outcomes = self._outcomes, []
-        return taken
-
-    async def some(self) -> list[Outcome]:
-        """Wait until there are outcomes, and return them in call order, whatever order the scheduler ended them in."""
-        await self._more.wait()
-        self._more = anyio.Event()
-        return sorted(self.available(), key=lambda outcome: outcome.index)
-
-
-async def _collect(run: Run, ended: Ended, expected: int) -> None:
+async def _collect(run: Run, outcomes: MemoryObjectReceiveStream[Outcome], expected: int) -> None:
     """Take the `expected` outcomes as they come, and tell the hooks of each.
 
-    Calls that end at the same moment are told in call order.
+    Calls that end at the same moment are told in call order, whatever order the scheduler ended them in.
     """
     while expected:
-        batch = await ended.some()
+        batch = [await outcomes.receive(), *_available(outcomes)]
         expected -= len(batch)
+        if len(batch) > 1:
+            batch.sort(key=lambda outcome: outcome.index)
         _take(run, batch)
         for outcome in batch:
             if outcome.announced:
