@@ -224,6 +224,8 @@ if TYPE_CHECKING:
     from agentrun._tool_output import (
         ToolOrigin,
         ToolOriginType,
+    )
+    from agentrun._tool_output_parts import (
         ToolOutputFileContent,
         ToolOutputFileContentDict,
         ToolOutputImage,
@@ -486,6 +488,8 @@ _HOMES = {
     "agentrun._tool_output": (
         "ToolOrigin",
         "ToolOriginType",
+    ),
+    "agentrun._tool_output_parts": (
         "ToolOutputFileContent",
         "ToolOutputFileContentDict",
         "ToolOutputImage",

@@ -1,11 +1,11 @@
-"""What tools give back: text, images and files for the model, and which kind of tool an item came from."""
+"""What tools give back, as the model gets it, and which kind of tool an item came from."""
 
 from __future__ import annotations
 
 import enum
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -21,8 +21,6 @@ has. Longer text is cut, and says so."""
 MAX_OUTPUT_DATA_CHARACTERS: Final = 10_000_000
 """Characters of image and file data, base64 mostly, in one tool call's output. Data cannot be cut: what is beyond this
 is left out, and a text in its place says so."""
-
-_DETAILS = ("low", "high", "auto")
 
 
 class ToolOriginType(enum.StrEnum):
@@ -69,127 +67,6 @@ class ToolOrigin(FrozenValue):
         return cls(kind, **{name: one for name in names if isinstance(one := given.get(name), str)})
 
 
-def _of_type(name: str) -> Any:
-    return attrs.field(default=name, kw_only=True, validator=attrs.validators.in_((name,)))
-
-
-def _text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{type(instance).__name__}.{attribute.name} must be a str, got {value!r}")
-
-
-def _optional_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None:
-        _text(instance, attribute, value)
-
-
-def _optional_detail(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and value not in _DETAILS:
-        raise ValueError(f"ToolOutputImage.detail must be one of {list(_DETAILS)} or None, got {value!r}")
-
-
-@attrs.frozen(eq=False, repr=False)
-class ToolOutputText(FrozenValue):
-    """Text for the model, where a tool returns several parts.
-
-    Raises:
-        ValueError: the text is no str.
-
-    Source: tools, "Returning images or files from function tools".
-    """
-
-    text: str = attrs.field(validator=_text)
-    type: Literal["text"] = _of_type("text")
-
-
-@attrs.frozen(eq=False, repr=False)
-class ToolOutputImage(FrozenValue):
-    """An image for the model; one of `image_url` and `file_id` is needed.
-
-    Raises:
-        ValueError: neither is given, or a field has a value it may not have.
-
-    Source: tools, "Returning images or files from function tools".
-    """
-
-    image_url: str | None = attrs.field(default=None, validator=_optional_text)
-    """A URL, also a `data:` one."""
-    file_id: str | None = attrs.field(default=None, validator=_optional_text)
-    """The id of a file the provider has."""
-    detail: Literal["low", "high", "auto"] | None = attrs.field(default=None, validator=_optional_detail)
-    """How closely the model looks."""
-    type: Literal["image"] = _of_type("image")
-
-    def __attrs_post_init__(self) -> None:
-        if self.image_url is None and self.file_id is None:
-            raise ValueError("ToolOutputImage needs an image_url or a file_id; give one of them")
-
-
-@attrs.frozen(eq=False, repr=False)
-class ToolOutputFileContent(FrozenValue):
-    """A file for the model; one of `file_data`, `file_url` and `file_id` is needed.
-
-    Raises:
-        ValueError: none is given, or a field is no str.
-
-    Source: tools, "Returning images or files from function tools".
-    """
-
-    file_data: str | None = attrs.field(default=None, validator=_optional_text)
-    """The content, as a base64 `data:` URL or as the provider asks."""
-    file_url: str | None = attrs.field(default=None, validator=_optional_text)
-    file_id: str | None = attrs.field(default=None, validator=_optional_text)
-    """The id of a file the provider has."""
-    filename: str | None = attrs.field(default=None, validator=_optional_text)
-    type: Literal["file"] = _of_type("file")
-
-    def __attrs_post_init__(self) -> None:
-        if self.file_data is None and self.file_url is None and self.file_id is None:
-            raise ValueError("ToolOutputFileContent needs file_data, a file_url or a file_id; give one of them")
-
-
-class ToolOutputTextDict(TypedDict):
-    """`ToolOutputText` as a plain dict.
-
-    Source: tools, "Returning images or files from function tools".
-    """
-
-    type: Literal["text"]
-    text: str
-
-
-class ToolOutputImageDict(TypedDict):
-    """`ToolOutputImage` as a plain dict.
-
-    Source: tools, "Returning images or files from function tools".
-    """
-
-    type: Literal["image"]
-    image_url: NotRequired[str]
-    file_id: NotRequired[str]
-    detail: NotRequired[Literal["low", "high", "auto"]]
-
-
-class ToolOutputFileContentDict(TypedDict):
-    """`ToolOutputFileContent` as a plain dict.
-
-    Source: tools, "Returning images or files from function tools".
-    """
-
-    type: Literal["file"]
-    file_data: NotRequired[str]
-    file_url: NotRequired[str]
-    file_id: NotRequired[str]
-    filename: NotRequired[str]
-
-
-ValidToolOutputPydanticModels: TypeAlias = ToolOutputText | ToolOutputImage | ToolOutputFileContent
-
-_IMAGE_KEYS = ("image_url", "file_id", "detail")
-_FILE_KEYS = ("file_data", "file_url", "file_id", "filename")
-_KEYS = {"image": _IMAGE_KEYS, "file": _FILE_KEYS}
-_CONTENT_KEYS = ("image_url", "file_data", "file_url", "file_id")
-"""One of these is what a part is about."""
 _DATA_KEYS = ("image_url", "file_data")
 """The members of a part that may hold whole files."""
 
@@ -246,46 +123,18 @@ def answer_item(call: ResponseFunctionToolCall, output: str | list[dict[str, Any
 
 def _parts(value: Any) -> list[dict[str, Any]] | None:
     """Return `value` as content parts, or None when it is not made of them alone."""
+    from agentrun._tool_output_parts import part_of  # with the first output that is no text
+
     if not isinstance(value, list | tuple):
-        part = _part(value)
+        part = part_of(value)
         return None if part is None else [part]
     found: list[dict[str, Any]] = []
     for one in cast("Sequence[Any]", value):
-        part = _part(one)
+        part = part_of(one)
         if part is None:
             return None
         found.append(part)
     return found or None
-
-
-def _part(value: Any) -> dict[str, Any] | None:
-    if isinstance(value, ToolOutputText):
-        return {"type": "input_text", "text": value.text}
-    if isinstance(value, ToolOutputImage):
-        return _set_members("input_image", _IMAGE_KEYS, attrs.asdict(value))
-    if isinstance(value, ToolOutputFileContent):
-        return _set_members("input_file", _FILE_KEYS, attrs.asdict(value))
-    return _part_of_dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else None
-
-
-def _part_of_dict(value: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the part a dict describes; any dict that does not fit is an ordinary value, not an error."""
-    kind = value.get("type")
-    if kind == "text":
-        text = value.get("text")
-        return {"type": "input_text", "text": text} if isinstance(text, str) else None
-    keys = _KEYS.get(kind) if isinstance(kind, str) else None
-    if keys is None:
-        return None
-    if not all(isinstance(value.get(key, ""), str | None) for key in keys):
-        return None
-    if all(value.get(key) is None for key in _CONTENT_KEYS) or value.get("detail") not in (None, *_DETAILS):
-        return None
-    return _set_members(f"input_{kind}", keys, value)
-
-
-def _set_members(kind: str, keys: Sequence[str], value: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": kind, **{key: value[key] for key in keys if value.get(key) is not None}}
 
 
 def _within(parts: list[dict[str, Any]], characters: int, data_characters: int) -> list[dict[str, Any]]:

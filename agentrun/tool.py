@@ -36,9 +36,8 @@ from agentrun._tool_failure import (
     ToolErrorFunction,
     default_tool_error_function,
 )
-from agentrun._tool_output import (
-    ToolOrigin,
-    ToolOriginType,
+from agentrun._tool_output import ToolOrigin, ToolOriginType
+from agentrun._tool_output_parts import (
     ToolOutputFileContent,
     ToolOutputFileContentDict,
     ToolOutputImage,

@@ -18,7 +18,7 @@ import pytest
 from agentrun import Agent, MaxTurnsExceeded, RunConfig, Runner, function_tool, handoff
 from agentrun._exceptions import ModelBehaviorError, ModelStatusError, UserError
 from agentrun._settings import ModelSettings, ToolExecutionConfig
-from agentrun._tool import ToolOutputImage
+from agentrun._tool_output_parts import ToolOutputImage
 from agentrun.testing import LoopbackProvider, ModelStep, ScriptedModel, function_call
 
 

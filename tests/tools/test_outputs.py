@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrun import Agent, ProgrammaticToolCallingTool, Runner, function_tool
-from agentrun._tool import (
-    MAX_OUTPUT_CHARACTERS,
-    ToolOutputFileContent,
-    ToolOutputImage,
-    ToolOutputText,
-    tool_output_to_wire,
-)
+from agentrun._tool import MAX_OUTPUT_CHARACTERS, tool_output_to_wire
+from agentrun._tool_output_parts import ToolOutputFileContent, ToolOutputImage, ToolOutputText
 from agentrun._wire_value import Record
 from agentrun.testing import ScriptedModel, function_call
 

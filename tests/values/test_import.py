@@ -28,6 +28,7 @@ RARE = {
     "agentrun._retry",
     "agentrun._schema",
     "agentrun._strict",
+    "agentrun._tool_output_parts",
     "agentrun.agent_output",
     "agentrun.models.chat_request",
     "agentrun.models.chat_wire",
