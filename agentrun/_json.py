@@ -149,10 +149,15 @@ def parse_json(
         StructureError: not JSON; nested too deep; a number with too many digits or too large for a float; NaN or an
             infinity; a NUL character or half of a surrogate pair in a string; no object although one was asked for.
     """
-    _check_depth(text, max_depth)
+    # No text is deeper than it has opening brackets, and counting those costs next to nothing.
+    if text.count("[") + text.count("{") > max_depth:
+        _check_depth(text, max_depth)
+    text = text.strip(" \t\r\n")
     try:
         if len(text) <= min(max_digits, MAX_DIGITS):  # then no number can be too long
-            value: Any = _decoder.decode(text)
+            value, end = _decoder.raw_decode(text)
+            if end < len(text):
+                raise json.JSONDecodeError("Extra data", text, end)
         else:
             value = json.loads(
                 text,
@@ -167,7 +172,7 @@ def parse_json(
     except RecursionError:
         raise StructureError(["invalid JSON: nested too deep to read"]) from None
     _check_characters(text, value)
-    if object_only and not is_object(value):
+    if object_only and type(value) is not dict:
         raise StructureError([f"expected a JSON object, got {shown(value)}"])
     return value
 
@@ -182,9 +187,6 @@ _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|([\[{])|([\]}])', re.DOTAL
 
 
 def _check_depth(text: str, max_depth: int) -> None:
-    # No text is deeper than it has opening brackets, and counting those costs next to nothing.
-    if text.count("[") + text.count("{") <= max_depth:
-        return
     depth = 0
     for token in _BRACKETS.finditer(text):
         if token[1]:
@@ -223,6 +225,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _check_characters(text: str, value: object) -> None:
     """Raise for NUL and lone surrogates; only text that could hold them is walked."""
+    if text.isascii() and "\\u" not in text:
+        return
     if not _SUSPECT_ESCAPE.search(text) and not _SURROGATE.search(text):
         return
     for string in _strings(value):

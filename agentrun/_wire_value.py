@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import copy, deepcopy
 from functools import cache
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar, cast, dataclass_transform
 
 from attrs import NOTHING
@@ -469,11 +471,11 @@ def plain(value: Any) -> Any:
 
 
 def _plain_value(value: WireValue) -> JsonObject:
-    result: JsonObject = {
-        name: held if type(held) is str else plain(held)
-        for name, attribute, unsaid in _said(type(value))
-        if (held := getattr(value, attribute)) is not unsaid
-    }
+    names, fields_of, unsaid = _dumped(type(value))
+    fields = fields_of(value)
+    result: JsonObject = dict(compress(zip(names, fields, strict=False), map(is_not, fields, unsaid)))
+    if not _SCALARS.issuperset(map(type, result.values())):
+        result = {name: plain(held) for name, held in result.items()}
     if value.as_sent:
         result = _as_it_came(value, value.as_sent, result)
     if value.extra:
@@ -484,11 +486,13 @@ def _plain_value(value: WireValue) -> JsonObject:
 
 
 @cache
-def _said(cls: type[WireValue]) -> tuple[tuple[str, str, Any], ...]:
-    """Return of each field its JSON name, its attribute, and the value that says nothing: None, "", or no value."""
-    return tuple(
-        (name, attribute, default if omitted else NOTHING) for name, attribute, _, default, omitted in cls.shapes()
-    )
+def _dumped(cls: type[WireValue]) -> tuple[tuple[str, ...], Callable[[WireValue], tuple[Any, ...]], tuple[Any, ...]]:
+    """Return how values of a class become JSON, in one pass in C: names, what reads the fields, what says nothing."""
+    shapes = cls.shapes()
+    # Two more than the fields, since it returns no tuple for less than two.
+    fields_of = attrgetter(*(shape.attribute for shape in shapes), "as_sent", "extra")
+    unsaid = tuple(shape.default if shape.omitted else NOTHING for shape in shapes)
+    return tuple(shape.wire for shape in shapes), fields_of, unsaid
 
 
 def _as_it_came(value: WireValue, as_sent: Mapping[str, Any], said: JsonObject) -> JsonObject:

@@ -141,6 +141,20 @@ class _Parameter:
     kind: Any  # of inspect's enum, which has no public name
     default: Any
 
+    def when_missing(self) -> Any:
+        """Return its value for a call that does not give it.
+
+        Raises:
+            StructureError: it has to be given.
+        """
+        if self.kind is _Kind.VAR_POSITIONAL:
+            return ()
+        if self.kind is _Kind.VAR_KEYWORD:
+            return {}
+        if self.default is MISSING:
+            raise StructureError([f"argument `{self.name}`: missing"])
+        return _default_of(self.default)
+
 
 @attrs.frozen(eq=False, kw_only=True)
 class FuncSchema(Dataclass):
@@ -211,19 +225,16 @@ class FuncSchema(Dataclass):
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
         for parameter in self._parameters:
-            value = data.get(parameter.name, MISSING)
-            if parameter.kind is _Kind.VAR_POSITIONAL:
-                positional.extend(() if value is MISSING else value)
-            elif parameter.kind is _Kind.VAR_KEYWORD:
-                self._spread(parameter.name, {} if value is MISSING else value, keywords)
+            name, kind = parameter.name, parameter.kind
+            value = data[name] if name in data else parameter.when_missing()
+            if kind in _POSITIONAL:
+                positional.append(value)
+            elif kind is _Kind.KEYWORD_ONLY:
+                keywords[name] = value
+            elif kind is _Kind.VAR_POSITIONAL:
+                positional.extend(value)
             else:
-                value = _default_of(parameter.default) if value is MISSING else value
-                if value is MISSING:
-                    raise StructureError([f"argument `{parameter.name}`: missing"])
-                if parameter.kind in _POSITIONAL:
-                    positional.append(value)
-                else:
-                    keywords[parameter.name] = value
+                self._spread(name, value, keywords)
         return positional, keywords
 
     def _spread(self, name: str, values: Mapping[str, Any], keywords: dict[str, Any]) -> None:

@@ -150,16 +150,17 @@ def find_repeats(output: Sequence[TResponseOutputItem], calls_done: Mapping[str,
     for index, raw in enumerate(output):
         if not isinstance(raw, ResponseFunctionToolCall):
             continue
-        if not raw.call_id:
+        call_id = raw.call_id
+        if not call_id:
             raise ModelBehaviorError(f"the model called {shown(raw.name)} without a call id")
-        known = seen.get(raw.call_id) or calls_done.get(raw.call_id)
+        known = seen.get(call_id) or calls_done.get(call_id)
         if known is None:
-            seen[raw.call_id] = (raw.name, raw.arguments)
+            seen[call_id] = (raw.name, raw.arguments)
         elif known[0] == raw.name and _same_arguments(known[1], raw.arguments):
             repeats.append(index)
         else:
             raise ModelBehaviorError(
-                f"the model used call id {shown(raw.call_id)} for two different calls, "
+                f"the model used call id {shown(call_id)} for two different calls, "
                 f"of {shown(known[0])} and {shown(raw.name)}"
             )
     return repeats
@@ -286,6 +287,8 @@ def _plan_call(
 def is_by_program(call: ResponseFunctionToolCall) -> bool:
     """Return whether a program of the model made the call, and not the model itself."""
     caller: Any = call.caller  # of a model of the caller's own, also in a class of its own library
+    if caller is None:
+        return False
     if isinstance(caller, Mapping):
         return cast("Mapping[str, Any]", caller).get("type") == "program"
     return getattr(caller, "type", None) == "program"
