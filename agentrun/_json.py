@@ -152,12 +152,13 @@ def parse_json(
     # No text is deeper than it has opening brackets, and counting those costs next to nothing.
     if text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
-    text = text.strip(" \t\r\n")
+    text = text.lstrip(" \t\r\n")
     try:
         if len(text) <= min(max_digits, MAX_DIGITS):  # then no number can be too long
+            value: Any
             value, end = _decoder.raw_decode(text)
             if end < len(text):
-                raise json.JSONDecodeError("Extra data", text, end)
+                _decoder.decode(text)  # refuses anything but spaces there
         else:
             value = json.loads(
                 text,
@@ -172,7 +173,7 @@ def parse_json(
     except RecursionError:
         raise StructureError(["invalid JSON: nested too deep to read"]) from None
     _check_characters(text, value)
-    if object_only and type(value) is not dict:
+    if object_only and not is_object(value):
         raise StructureError([f"expected a JSON object, got {shown(value)}"])
     return value
 
