@@ -13,6 +13,7 @@ from typing_extensions import TypeIs
 from agentrun._context import TContext
 from agentrun._dataclass import Dataclass
 from agentrun._exceptions import UserError
+from agentrun._tool import enabled_tools
 
 if TYPE_CHECKING:
     from agentrun._context import RunContextWrapper
@@ -186,9 +187,5 @@ class AgentBase(Dataclass, Generic[TContext]):
             UserError: an MCP server cannot be used, see `get_mcp_tools`.
             Exception: whatever an `is_enabled` function raises.
         """
-        if not self.tools and not self.mcp_servers:
-            return []
-        from agentrun._tool import enabled_tools
-
         own = await enabled_tools(self.tools, run_context, self)
         return [*await self.get_mcp_tools(run_context), *own] if self.mcp_servers else own

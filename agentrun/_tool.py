@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
@@ -157,26 +156,13 @@ async def enabled_tools(tools: Sequence[Tool], context: RunContextWrapper[Any], 
 
     Source: tools, "Conditional tool enabling".
     """
-    tools = tuple(tools)  # what a condition does to the agent's list is for the next turn
-    shown = [True] * len(tools)
-    waiting: list[int] = []
-    for index, tool in enumerate(tools):
-        if not isinstance(tool, FunctionTool) or tool.is_enabled is True:
-            continue
-        condition = tool.is_enabled
-        if condition is False:
-            shown[index] = False
-        elif inspect.iscoroutinefunction(condition):
-            waiting.append(index)
-        else:
-            found = condition(context, agent)
-            shown[index] = bool(await found if inspect.isawaitable(found) else found)
-    if waiting:
-        from agentrun._enabled import each_enabled
+    tools = list(tools)  # what a condition does to the agent's list is for the next turn
+    conditions = [tool.is_enabled if isinstance(tool, FunctionTool) else True for tool in tools]
+    if all(condition is True for condition in conditions):
+        return tools
+    from agentrun._enabled import each_enabled
 
-        conditions = [tool.is_enabled for index in waiting if isinstance(tool := tools[index], FunctionTool)]
-        for index, verdict in zip(waiting, await each_enabled(conditions, context, agent), strict=True):
-            shown[index] = verdict
+    shown = await each_enabled(conditions, context, agent)
     return [tool for tool, one in zip(tools, shown, strict=True) if one]
 
 
