@@ -130,10 +130,10 @@ def unstructure_item(item: Any) -> TResponseInputItem:
     Raises:
         TypeError: `item` has no JSON form, or is no object.
     """
-    result = plain(item)
-    if not isinstance(result, dict):
+    result: TResponseInputItem = plain(item)
+    if not isinstance(result, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected an item (a dict or a Responses value), got {item!r}")
-    return cast("TResponseInputItem", result)
+    return result
 
 
 def as_dict(item: Any) -> TResponseInputItem:

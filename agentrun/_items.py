@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 
 import attrs
 
-from agentrun._codec import as_dict
+from agentrun._codec import as_dict, unstructure_item
 from agentrun._dataclass import Dataclass, Value
 from agentrun._exceptions import AgentsException
 from agentrun._responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
@@ -36,8 +36,7 @@ _OUTPUT_ONLY_KEY = "created_by"
 
 def to_input(raw_item: Any) -> TResponseInputItem:
     """Return `raw_item` as an input item: a dict of its own, without what only outputs may have."""
-    found = as_dict(raw_item)
-    item = dict(found) if found is raw_item else found
+    item = dict(cast("TResponseInputItem", raw_item)) if isinstance(raw_item, dict) else unstructure_item(raw_item)
     item.pop(_OUTPUT_ONLY_KEY, None)
     return item
 

@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import copy, deepcopy
 from functools import cache
-from itertools import compress
-from operator import attrgetter, is_not
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar, cast, dataclass_transform
 
 from attrs import NOTHING
@@ -471,11 +469,11 @@ def plain(value: Any) -> Any:
 
 
 def _plain_value(value: WireValue) -> JsonObject:
-    names, fields_of, unsaid = _dumped(type(value))
-    fields = fields_of(value)
-    result: JsonObject = dict(compress(zip(names, fields, strict=False), map(is_not, fields, unsaid)))
-    if not _SCALARS.issuperset(map(type, result.values())):
-        result = {name: plain(held) for name, held in result.items()}
+    result: JsonObject = {}
+    for name, attribute, unsaid in _dumped(type(value)):
+        held = getattr(value, attribute)
+        if held is not unsaid:
+            result[name] = held if type(held) in _SCALARS else plain(held)
     if value.as_sent:
         result = _as_it_came(value, value.as_sent, result)
     if value.extra:
@@ -486,13 +484,9 @@ def _plain_value(value: WireValue) -> JsonObject:
 
 
 @cache
-def _dumped(cls: type[WireValue]) -> tuple[tuple[str, ...], Callable[[WireValue], tuple[Any, ...]], tuple[Any, ...]]:
-    """Return how values of a class become JSON, in one pass in C: names, what reads the fields, what says nothing."""
-    shapes = cls.shapes()
-    # Two more than the fields, since it returns no tuple for less than two.
-    fields_of = attrgetter(*(shape.attribute for shape in shapes), "as_sent", "extra")
-    unsaid = tuple(shape.default if shape.omitted else NOTHING for shape in shapes)
-    return tuple(shape.wire for shape in shapes), fields_of, unsaid
+def _dumped(cls: type[WireValue]) -> list[tuple[str, str, Any]]:
+    """Return JSON name and attribute of each field, and the value it has when it says nothing."""
+    return [(shape.wire, shape.attribute, shape.default if shape.omitted else NOTHING) for shape in cls.shapes()]
 
 
 def _as_it_came(value: WireValue, as_sent: Mapping[str, Any], said: JsonObject) -> JsonObject:
@@ -651,14 +645,13 @@ def reader_of(cls: type[WireValue]) -> Reader:
 def _structured(annotation: str, name: str, value: Any) -> Any:
     """Return what was given for a field, with the dicts in it read as the field's classes."""
     entries = cast("list[object]", value if type(value) is list else [value])
-    dicts = sum(type(entry) is dict for entry in entries)
-    read = _value_reader(annotation) if dicts else None
+    read = _value_reader(annotation) if dict in map(type, entries) else None
     if read is None:
         return cast("object", value)
     try:
-        if dicts < len(entries):  # some are values already
-            return [read([entry])[0] if type(entry) is dict else entry for entry in entries]
-        return read(value)
+        if all(type(entry) is dict for entry in entries):
+            return read(value)
+        return [read([entry])[0] if type(entry) is dict else entry for entry in entries]  # some are values already
     except WireError as fault:
         fault.under(name)
         raise

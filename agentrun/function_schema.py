@@ -114,11 +114,16 @@ class ArgumentsModel:
 
     def model_validate(self, data: Mapping[str, Any]) -> Arguments:
         """Return parsed JSON as typed values; parameters that are not there get their defaults."""
-        found = Arguments(self._compiled.structure(dict(data), root="argument"))
+        found = Arguments(self.structured(dict(data)))
         for name, default in self._defaults.items():
             if name not in found:
                 found[name] = default()
         return found
+
+    def structured(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return parsed JSON as typed values, of just the parameters that are there."""
+        given: dict[str, Any] = self._compiled.structure(data, root="argument")
+        return given
 
     def keeps(self, data: Mapping[str, Any]) -> bool:
         """Return whether these arguments are their own typed values, and no code of the tool runs to find out."""
@@ -126,11 +131,16 @@ class ArgumentsModel:
 
     def model_validate_json(self, json_text: str) -> Arguments:
         """Return JSON text as typed values; empty text means no arguments."""
-        return self.model_validate(parse_json(json_text, object_only=True) if json_text.strip() else {})
+        return self.model_validate(_parsed(json_text))
 
     def model_json_schema(self) -> JsonSchema:
         """Return the schema of the arguments; it is shared, do not change it."""
         return self._compiled.schema
+
+
+def _parsed(json_text: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = parse_json(json_text, object_only=True) if json_text.strip() else {}
+    return arguments
 
 
 @attrs.frozen
@@ -192,7 +202,7 @@ class FuncSchema(Dataclass):
         Raises:
             StructureError: the text is no JSON object, or the arguments do not fit; one line per fault.
         """
-        return self.to_call_args(self.params_pydantic_model.model_validate_json(json_text))
+        return self.to_call_args(self.params_pydantic_model.structured(_parsed(json_text)))
 
     def keeps_arguments(self, data: Mapping[str, Any]) -> bool:
         """Return whether a call gets just these values: no default, no conversion, no validator of its own.

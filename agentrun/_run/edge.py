@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 
@@ -48,7 +48,8 @@ def cancelled_once(
                 told = told or _tell(getattr(value, "error", None), is_cancelled, on_cancel)
                 waited_for = coroutine.send(value)
     except StopIteration as done:
-        return cast("_T", done.value)  # what a coroutine returns rides on its StopIteration
+        returned: _T = done.value  # what a coroutine returns rides on its StopIteration
+        return returned
     finally:
         coroutine.close()
 
