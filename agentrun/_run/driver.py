@@ -237,8 +237,9 @@ async def _ask_model(run: Run) -> Event:
     except ModelBehaviorError:
         await run.announce.llm_end(state.context, agent, response)  # noqa: ASYNC120 - a cancel wins over the error
         raise
-    for item in plan.items:
-        await run.sink.item(item)
+    if run.sink.live:
+        for item in plan.items:
+            await run.sink.item(item)
     await run.announce.llm_end(state.context, agent, response)
     if plan.has_work:
         return Event.CALLS

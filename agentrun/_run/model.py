@@ -347,7 +347,7 @@ class Attempt:
         """Return the reply of a call that is not streamed."""
         request = self._request
         response: ModelResponse | None = None
-        with anyio.CancelScope(deadline=anyio.current_time() + _seconds(self._total)):
+        with anyio.move_on_after(self._total):
             try:
                 response = await request.model.get_response(*request.positional(), **request.keywords())
             except anyio.get_cancelled_exc_class():

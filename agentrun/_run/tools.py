@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -14,9 +14,11 @@ from agentrun._run.order import InOrder, Slots
 from agentrun._run.reply import shown
 
 if TYPE_CHECKING:
-    from anyio.streams.memory import MemoryObjectReceiveStream
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from agentrun._run.context import Run
+
+    Ends: TypeAlias = tuple[MemoryObjectSendStream[Outcome], MemoryObjectReceiveStream[Outcome]]
 
 
 async def run_calls(run: Run) -> None:
@@ -43,7 +45,8 @@ async def run_calls(run: Run) -> None:
     waiting = [call for call in calls if not await call.is_settled_without_running()]
     if not waiting:
         return
-    send_outcomes, outcomes = anyio.create_memory_object_stream[Outcome](len(waiting))
+    ends: Ends = anyio.create_memory_object_stream(len(waiting))
+    send_outcomes, outcomes = ends
     starters = Starters(run, waiting)
     # Both ends belong here; each call borrows the send side for its one outcome.
     with send_outcomes, outcomes:
