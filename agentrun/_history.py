@@ -110,15 +110,20 @@ class InputList(list["TResponseInputItem"]):
     item is encoded once. A list made of this one by ``+`` or `copy` has the same dicts in it, as any list would, and
     holds them back alike.
 
-    Invariant: `_looked` implies that no item of the list is a `HistoryItem`.
+    Invariants: `_looked` implies that no item of the list is a `HistoryItem`; the first `own` items are.
     """
 
-    __slots__ = ("_copies", "_looked")
+    __slots__ = ("_copies", "_looked", "own")
 
     def __init__(
-        self, items: Iterable[TResponseInputItem] = (), copies: dict[int, TResponseInputItem] | None = None
+        self,
+        items: Iterable[TResponseInputItem] = (),
+        own: int = 0,
+        copies: dict[int, TResponseInputItem] | None = None,
     ) -> None:
         super().__init__(items)
+        self.own = own
+        """How many items, from the first on, are known to be of runs, so that nobody goes through them again."""
         self._copies: dict[int, TResponseInputItem] = {} if copies is None else copies
         """The caller's copy of each item that was looked at, in this list or one related to it, by its identity."""
         self._looked = False
@@ -126,11 +131,11 @@ class InputList(list["TResponseInputItem"]):
     @classmethod
     def of(cls, items: list[TResponseInputItem]) -> Self:
         """Return a list that nobody else changes: the caller's items are copied, the runs' own are shared."""
-        held = items.held() if isinstance(items, InputList) else items.copy()
-        theirs = [index for index, item in enumerate(held) if type(item) is not HistoryItem]
+        held, known = (items.held(), items.own) if isinstance(items, InputList) else (items.copy(), 0)
+        theirs = [index for index, item in enumerate(held[known:], known) if type(item) is not HistoryItem]
         for index, own in zip(theirs, copy_items([held[index] for index in theirs]), strict=True):
             held[index] = HistoryItem(own)
-        return cls(held)
+        return cls(held, own=len(held))
 
     def held(self) -> list[TResponseInputItem]:
         """Return the items as they are held, copied only if somebody has looked at one; not to be changed."""
@@ -143,6 +148,7 @@ class InputList(list["TResponseInputItem"]):
         if self._looked:
             return
         self._looked = True
+        self.own = 0
         held = super().copy()
         missing = [item for item in held if type(item) is HistoryItem and id(item) not in self._copies]
         self._copies.update(zip(map(id, missing), copy_items(missing), strict=True))
@@ -150,20 +156,17 @@ class InputList(list["TResponseInputItem"]):
             slice(None), [self._copies[id(item)] if type(item) is HistoryItem else item for item in held]
         )
 
-    def _related(self, items: list[TResponseInputItem]) -> InputList:
-        return InputList(items, self._copies)
-
     def copy(self) -> InputList:
         """Return a list with the same items."""
-        return self._related(super().copy())
+        return InputList(super().copy(), self.own, self._copies)
 
     def __add__(self, other: Any) -> Any:
         if not isinstance(other, list):
             return NotImplemented
-        return self._related([*super().copy(), *cast("list[TResponseInputItem]", other)])
+        return InputList([*super().copy(), *cast("list[TResponseInputItem]", other)], self.own, self._copies)
 
     def __radd__(self, other: list[TResponseInputItem]) -> InputList:
-        return self._related([*other, *super().copy()])
+        return InputList([*other, *super().copy()], 0, self._copies)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         """Copy and pickle as the plain list it stands for."""
@@ -182,7 +185,8 @@ def _after_a_look(name: str) -> Callable[..., Any]:
 
 
 for _name in (
-    *("__getitem__", "__iter__", "__reversed__", "__mul__", "__rmul__", "__imul__", "pop", "sort"),
+    *("__getitem__", "__setitem__", "__delitem__", "__iter__", "__reversed__", "__mul__", "__rmul__", "__imul__"),
+    *("insert", "pop", "clear", "sort", "reverse"),
     *("__contains__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "index", "count", "remove"),
     "__repr__",
 ):

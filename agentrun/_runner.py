@@ -522,8 +522,11 @@ def _check_input(given: Any) -> None:
         return
     if not isinstance(given, list):
         raise TypeError(f"input is {given!r}, expected a str, a list of input items or a RunState")
-    items: list[Any] = given.held() if isinstance(given, InputList) else given  # pyright: ignore[reportUnknownVariableType]
-    if set(map(type, items)) <= INPUT_CLASSES:
+    items: list[Any] = given  # pyright: ignore[reportUnknownVariableType]
+    known = 0
+    if isinstance(given, InputList):
+        items, known = given.held(), given.own
+    if set(map(type, items[known:])) <= INPUT_CLASSES:
         return
     for index, item in enumerate(items):
         if not (isinstance(item, Mapping) or hasattr(item, "model_dump")):

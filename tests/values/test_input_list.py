@@ -111,6 +111,43 @@ def test_items_of_a_run_are_handed_on_as_they_are_and_all_others_are_copied() ->
     assert again[2]["content"][0]["text"] == "mine"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda items, mine: items.append(mine),
+        lambda items, mine: items.extend([mine]),
+        lambda items, mine: items.insert(0, mine),
+        lambda items, mine: items.insert(1, mine),
+        lambda items, mine: items.__setitem__(0, mine),
+        lambda items, mine: items.__setitem__(slice(0, 2), [mine]),
+        lambda items, mine: items.__setitem__(slice(None), [mine, mine]),
+        lambda items, mine: items.__iadd__([mine]),
+        lambda items, mine: [items.__delitem__(0), items.append(mine)],
+        lambda items, mine: [items.__delitem__(slice(1, None)), items.append(mine)],
+        lambda items, mine: [items.clear(), items.append(mine)],
+        lambda items, mine: [items.append(mine), items.reverse()],
+        lambda items, mine: [items.append(mine), items.sort(key=lambda item: item is not mine)],
+        lambda items, mine: [items.pop(), items.append(mine)],
+        lambda items, mine: [items.remove(PLAIN[0]), items.append(mine)],
+        lambda items, mine: [items.__imul__(2), items.append(mine)],
+    ],
+)
+@pytest.mark.parametrize("related", [lambda items: items, lambda items: items + [], lambda items: items.copy()])
+async def test_a_run_gets_the_list_as_it_was_changed_and_shares_nothing_with_it(change: Any, related: Any) -> None:
+    mine = {"role": "user", "content": [{"type": "input_text", "text": "mine"}]}
+    items, plain = related(make()), copy.deepcopy(PLAIN)
+    change(items, mine)
+    change(plain, copy.deepcopy(mine))
+    model = ScriptedModel(["hi"])
+    result = await Runner.run(Agent("a", model=model), items)
+    assert model.calls[0].input == plain
+    mine["content"] = "changed"
+    for item in items:
+        item["content"] = "changed"
+    assert result.input == plain
+    assert result.to_input_list()[: len(plain)] == plain
+
+
 def test_what_is_no_json_data_in_an_item_is_shared() -> None:
     thing = object()
     found: Any = InputList.of([{"role": "user", "content": [thing]}])
