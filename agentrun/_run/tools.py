@@ -54,7 +54,7 @@ async def run_calls(run: Run) -> None:
             async with anyio.create_task_group() as nursery:
                 try:
                     for place, call in enumerate(waiting):
-                        nursery.start_soon(call.run, place, send_outcomes, starters, name=f"tool {call.name}")
+                        nursery.create_task(call.run(place, send_outcomes, starters), name=f"tool {call.name}")
                     await _collect(run, outcomes, len(waiting))
                 finally:
                     for call in waiting:
