@@ -16,8 +16,11 @@ _root_tasks: set[Any] = set()  # kept until they end: an asyncio loop itself hol
 
 
 def _running_trio() -> Any:
-    trio = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
+    if sys.modules.get("trio") is None:
+        return None
+    import trio  # waits, where another thread is in the middle of importing it
+
+    return trio if trio.lowlevel.in_trio_task() else None
 
 
 def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) -> Callable[[Callable[[], None]], None]:
@@ -55,6 +58,11 @@ def loop_clock() -> Callable[[], float]:
 
 def is_cancelled_by_loop() -> bool:
     """Return whether asyncio's own `Task.cancel()`, of which no scope knows, has cancelled the current task."""
-    with suppress(KeyError, RuntimeError):  # asyncio was never imported, or does not run here
-        return bool(sys.modules["asyncio"].current_task().cancelling())
+    if sys.modules.get("asyncio") is None:
+        return False
+    import asyncio  # waits, as above
+
+    with suppress(RuntimeError):  # it does not run here
+        task: Any = asyncio.current_task()
+        return bool(task.cancelling())
     return False

@@ -156,8 +156,13 @@ def _is_object_type(tp: Any) -> bool:
     cls = typing.get_origin(tp) or tp
     if not isinstance(cls, type):
         return False
-    pydantic = sys.modules.get("pydantic")  # nobody has a model without having imported it
-    return issubclass(cls, dict) or (pydantic is not None and issubclass(cls, pydantic.BaseModel))
+    if issubclass(cls, dict):
+        return True
+    if sys.modules.get("pydantic") is None:  # nobody has a model without having imported it
+        return False
+    import pydantic  # waits, where another thread is in the middle of importing it
+
+    return issubclass(cls, pydantic.BaseModel)
 
 
 def _compile(tp: Any, *, wrapped: bool, strict: bool) -> CompiledType:
