@@ -176,7 +176,7 @@ class Bench:
     def run(self, name: str) -> None:
         """Make one measurement."""
         measurement = MEASUREMENTS[name]
-        rounds = 1 if self.quick else measurement.rounds
+        rounds = measurement.quick_rounds if self.quick else measurement.rounds
         for number in range(rounds):
             order = self.entries[number % len(self.entries) :] + self.entries[: number % len(self.entries)]
             for entry in order:
@@ -250,10 +250,33 @@ def entries_for(peers: list[str], pythons: dict[str, str], backends: list[str]) 
     return found
 
 
+def pythons_from(pairs: list[str]) -> dict[str, str]:
+    """Return the interpreters of contestants, given as NAME=PATH.
+
+    Raises:
+        ValueError: one of `pairs` names no contestant, or no program.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, _, path = pair.partition("=")
+        if name not in IMPORTS or not path:
+            raise ValueError(f"{pair!r} is no interpreter of a contestant; give NAME=PATH, NAME one of {[*IMPORTS]}")
+        if shutil.which(path) is None:
+            raise ValueError(f"{pair!r}: there is no program at {path!r} that can be run")
+        found[name] = path
+    return found
+
+
 def tree_of(commit: str, place: pathlib.Path) -> pathlib.Path:
-    """Return a directory in `place` that holds agentrun as of `commit`, and these benchmarks."""
-    packed = subprocess.run(["git", "archive", commit, "agentrun"], cwd=ROOT, check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+    """Return a directory in `place` that holds agentrun as of `commit`, and these benchmarks.
+
+    Raises:
+        ValueError: there is no such commit here.
+    """
+    packed = subprocess.run(["git", "archive", commit, "agentrun"], cwd=ROOT, check=False, capture_output=True)
+    if packed.returncode:
+        raise ValueError(f"no agentrun as of {commit!r}: {packed.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(place, filter="data")
     shutil.copytree(ROOT / "benchmarks", place / "benchmarks", ignore=shutil.ignore_patterns("results", "__pycache__"))
     return place
@@ -262,7 +285,11 @@ def tree_of(commit: str, place: pathlib.Path) -> pathlib.Path:
 def main() -> None:
     """Parse the command line, measure, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of short measurements, under a minute")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few rounds of short measurements: half a minute, and as much for each peer",
+    )
     parser.add_argument("--rows", nargs="+", choices=list(MEASUREMENTS), metavar="ROW", help=", ".join(MEASUREMENTS))
     parser.add_argument(
         "--peers", nargs="*", choices=PEERS, default=list(PEERS), help="who is measured beside agentrun"
@@ -275,13 +302,17 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--verbose", action="store_true", help="show what contestants write to standard error")
     given = parser.parse_args()
-    pythons = dict(pair.split("=", 1) for pair in [*os.environ.get("BENCH_PYTHONS", "").split(), *given.python])
     backends = [one for one in given.backends if one != "trio" or importlib.util.find_spec("trio")]
-    entries = entries_for(given.peers, pythons, backends)
     with contextlib.ExitStack() as stack:
-        if given.against:
+        try:
+            given.output.mkdir(parents=True, exist_ok=True)
+            pythons = pythons_from([*os.environ.get("BENCH_PYTHONS", "").split(), *given.python])
             place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentrun-against-")))
-            root = tree_of(given.against, place)
+            root = tree_of(given.against, place) if given.against else ROOT
+        except (ValueError, OSError) as exc:
+            parser.error(str(exc))
+        entries = entries_for(given.peers, pythons, backends)
+        if given.against:
             entries += [
                 one._replace(root=root, note=f" at {given.against}") for one in entries if one.name == "agentrun"
             ]
@@ -291,7 +322,6 @@ def main() -> None:
 
 def measure(bench: Bench, given: argparse.Namespace) -> None:
     """Make the measurements that were asked for; what is there is written after each, so that none is lost."""
-    given.output.mkdir(parents=True, exist_ok=True)
     names = given.rows or [name for name in MEASUREMENTS if not given.quick or name not in LONG]
     about = {
         "python": platform.python_version(),

@@ -15,7 +15,9 @@ class Measurement(NamedTuple):
     full: dict[str, Any]
     quick: dict[str, Any]
     rounds: int = 3
-    """How often the contestants take turns; `--quick` has one round."""
+    """How often the contestants take turns."""
+    quick_rounds: int = 1
+    """The same with `--quick`: more than once where a turn takes a tenth of a second, which one hiccup spoils."""
     fresh: bool = False
     """Whether it wants a process of its own, as memory does."""
     serves: bool = False
@@ -40,23 +42,25 @@ _STREAM_QUICK = {"deltas": 1500, "repeat": 1}
 _CANCEL = {"repeat": 20}
 
 MEASUREMENTS: dict[str, Measurement] = {
-    "import": Measurement("import", {}, {}, 5, fresh=True),
+    "import": Measurement("import", {}, {}, 5, 3, fresh=True),
     "cold": Measurement("cold", {}, {}, 3, fresh=True, serves=True),
-    "run": Measurement("one_turn", {"streamed": False, "repeat": 500}, {"streamed": False, "repeat": 300}, 7),
-    "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 500}, {"streamed": True, "repeat": 300}, 7),
-    "run-in-block": Measurement("turn_in_block", {"repeat": 500}, {"repeat": 300}, 7),
-    "tools": Measurement("tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 7),
-    "responses": Measurement(
-        "stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, serves=True
+    "run": Measurement("one_turn", {"streamed": False, "repeat": 500}, {"streamed": False, "repeat": 300}, 7, 3),
+    "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 500}, {"streamed": True, "repeat": 300}, 7, 3),
+    "run-in-block": Measurement("turn_in_block", {"repeat": 500}, {"repeat": 300}, 7, 3),
+    "tools": Measurement(
+        "tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 7, 3
     ),
-    "chat": Measurement("stream", {"api": "chat", **_STREAM}, {"api": "chat", **_STREAM_QUICK}, 7, serves=True),
+    "responses": Measurement(
+        "stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, 3, serves=True
+    ),
+    "chat": Measurement("stream", {"api": "chat", **_STREAM}, {"api": "chat", **_STREAM_QUICK}, 7, 3, serves=True),
     "first-delta": Measurement(
         "first_delta", {"api": "responses", "repeat": 100}, {"api": "responses", "repeat": 30}, 3, serves=True
     ),
     "live-200": Measurement(
         "live",
         {"runs": 200, "deltas": 10, "interval": 0.005},
-        {"runs": 100, "deltas": 10, "interval": 0.005},
+        {"runs": 200, "deltas": 10, "interval": 0.005},
         3,
         fresh=True,
         serves=True,

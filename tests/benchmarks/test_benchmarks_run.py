@@ -36,6 +36,25 @@ def test_a_quick_run_without_peers_fills_the_table(tmp_path: pathlib.Path) -> No
 
 
 @pytest.mark.real_clock
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--python", "nobody=python3"], "'nobody=python3' is no interpreter of a contestant"),
+        (["--python", "openai-agents"], "give NAME=PATH, NAME one of ["),
+        (["--python", "langgraph=/no/python"], "there is no program at '/no/python' that can be run"),
+        (["--output", __file__], "File exists"),
+        (["--rows", "speed"], "invalid choice: 'speed'"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_measured(arguments: list[str], told: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--quick", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.real_clock
 def test_no_part_costs_more_than_recorded() -> None:
     # In a process of its own: coverage uses the same hooks of the interpreter.
     run("benchmarks.micro", "--check")
