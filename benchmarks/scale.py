@@ -130,8 +130,11 @@ async def ask(url: str, group: int, workers: int) -> None:
     waits: list[float] = []
     pids: set[int] = set()
 
-    async def talk(number: int, turns: int, record: bool) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+    # A connection for each turn: one that is kept stays with its worker, and a burst of them goes to the first.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(trust_env=False, timeout=60, limits=limits) as client:
+
+        async def talk(number: int, turns: int, record: bool) -> None:
             for _ in range(turns):
                 asked = time.monotonic()
                 response = await client.post(f"{url}/conversations/{number}", content=b"and?")
@@ -140,21 +143,21 @@ async def ask(url: str, group: int, workers: int) -> None:
                     waits.append(time.monotonic() - asked)
                     pids.add(response.json()["worker"])
 
-    with anyio.fail_after(60):
-        while True:
-            try:
-                await talk(-1, 1, record=False)
-                break
-            except httpx.TransportError:
-                await anyio.sleep(0.1)
-    async with anyio.create_task_group() as nursery:  # every worker has loaded everything
-        for number in range(CLIENTS):
-            nursery.start_soon(talk, -2 - number, 2, False)
-    started, cpu = time.monotonic(), cpu_of(group)
-    async with anyio.create_task_group() as nursery:
-        for number in range(CLIENTS):
-            nursery.start_soon(talk, number, TURNS, True)
-    wall, cpu = time.monotonic() - started, cpu_of(group) - cpu
+        with anyio.fail_after(60):
+            while True:
+                try:
+                    await talk(-1, 1, record=False)
+                    break
+                except httpx.TransportError:
+                    await anyio.sleep(0.1)
+        async with anyio.create_task_group() as nursery:  # every worker has loaded everything
+            for number in range(CLIENTS):
+                nursery.start_soon(talk, -2 - number, 2, False)
+        started, cpu = time.monotonic(), cpu_of(group)
+        async with anyio.create_task_group() as nursery:
+            for number in range(CLIENTS):
+                nursery.start_soon(talk, number, TURNS, True)
+        wall, cpu = time.monotonic() - started, cpu_of(group) - cpu
     waits.sort()
     print(
         f"| {workers} | {len(waits) / wall:,.0f} | {waits[len(waits) // 2] * 1e3:.0f} | "
