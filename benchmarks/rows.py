@@ -44,11 +44,13 @@ _CANCEL = {"repeat": 20}
 MEASUREMENTS: dict[str, Measurement] = {
     "import": Measurement("import", {}, {}, 5, 3, fresh=True),
     "cold": Measurement("cold", {}, {}, 3, fresh=True, serves=True),
-    "run": Measurement("one_turn", {"streamed": False, "repeat": 500}, {"streamed": False, "repeat": 300}, 7, 3),
-    "run-streamed": Measurement("one_turn", {"streamed": True, "repeat": 500}, {"streamed": True, "repeat": 300}, 7, 3),
-    "run-in-block": Measurement("turn_in_block", {"repeat": 500}, {"repeat": 300}, 7, 3),
+    "run": Measurement("one_turn", {"streamed": False, "repeat": 1000}, {"streamed": False, "repeat": 300}, 7, 3),
+    "run-streamed": Measurement(
+        "one_turn", {"streamed": True, "repeat": 1000}, {"streamed": True, "repeat": 300}, 7, 3
+    ),
+    "run-in-block": Measurement("turn_in_block", {"repeat": 1000}, {"repeat": 300}, 7, 3),
     "tools": Measurement(
-        "tools", {"turns": 10, "calls": 4, "repeat": 30}, {"turns": 10, "calls": 4, "repeat": 8}, 7, 3
+        "tools", {"turns": 10, "calls": 4, "repeat": 60}, {"turns": 10, "calls": 4, "repeat": 8}, 7, 3
     ),
     "responses": Measurement(
         "stream", {"api": "responses", **_STREAM}, {"api": "responses", **_STREAM_QUICK}, 7, 3, serves=True

@@ -8,7 +8,6 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agentrun")
 
-_NOTHING: nullcontext[None] = nullcontext()
 _NO_OUTPUT = object()
 
 
@@ -361,8 +359,12 @@ class Call:
         cleanup = self._scope if limit is None else anyio.CancelScope()
         output: Any = _NO_OUTPUT
         try:
-            with self._scope, _NOTHING if limit is None else cleanup:
-                output = await self._call_tool(cleanup)
+            if limit is None:
+                with self._scope:
+                    output = await self._call_tool(cleanup)
+            else:
+                with self._scope, cleanup:
+                    output = await self._call_tool(cleanup)
         finally:
             if self._cleaning and cleanup.cancel_called:
                 self.context.signal.report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
@@ -84,7 +85,7 @@ async def _collect(run: Run, outcomes: MemoryObjectReceiveStream[Outcome], expec
         batch = [await outcomes.receive(), *_available(outcomes)]
         expected -= len(batch)
         if len(batch) > 1:
-            batch.sort(key=lambda outcome: outcome.index)
+            batch.sort(key=attrgetter("index"))
         _take(run, batch)
         for outcome in batch:
             if outcome.announced:
