@@ -12,15 +12,15 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+import anyio
+
 _root_tasks: set[Any] = set()  # kept until they end: an asyncio loop itself holds them weakly
 
 
 def _running_trio() -> Any:
-    if sys.modules.get("trio") is None:
-        return None
-    import trio  # waits, where another thread is in the middle of importing it
-
-    return trio if trio.lowlevel.in_trio_task() else None
+    # AnyIO is asked, for a `trio` in sys.modules may be half made: by another thread that imports it.
+    on_trio = anyio.get_cancelled_exc_class().__module__.startswith("trio")
+    return sys.modules["trio"] if on_trio else None
 
 
 def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) -> Callable[[Callable[[], None]], None]:
@@ -33,9 +33,7 @@ def start_root_task(host: Callable[[], Coroutine[Any, Any, None]], name: str) ->
         trio.lowlevel.spawn_system_task(host, name=name, context=context)
         call = trio.lowlevel.current_trio_token().run_sync_soon
     else:
-        import asyncio  # here, since it costs more to import than the rest of agentrun
-
-        loop = asyncio.get_running_loop()
+        loop = sys.modules["asyncio"].get_running_loop()  # not imported here: it costs more than the rest of agentrun
         task = loop.create_task(host(), name=name, context=context)
         _root_tasks.add(task)
         task.add_done_callback(_root_tasks.discard)
@@ -58,11 +56,4 @@ def loop_clock() -> Callable[[], float]:
 
 def is_cancelled_by_loop() -> bool:
     """Return whether asyncio's own `Task.cancel()`, of which no scope knows, has cancelled the current task."""
-    if sys.modules.get("asyncio") is None:
-        return False
-    import asyncio  # waits, as above
-
-    with suppress(RuntimeError):  # it does not run here
-        task: Any = asyncio.current_task()
-        return bool(task.cancelling())
-    return False
+    return not _running_trio() and bool(sys.modules["asyncio"].current_task().cancelling())
