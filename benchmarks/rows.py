@@ -42,7 +42,7 @@ _STREAM_QUICK = {"deltas": 1500, "repeat": 1}
 _CANCEL = {"repeat": 20}
 
 MEASUREMENTS: dict[str, Measurement] = {
-    "import": Measurement("import", {}, {}, 5, 3, fresh=True),
+    "import": Measurement("import", {}, {}, 9, 3, fresh=True),
     "cold": Measurement("cold", {}, {}, 3, fresh=True, serves=True),
     "run": Measurement("one_turn", {"streamed": False, "repeat": 1000}, {"streamed": False, "repeat": 300}, 7, 3),
     "run-streamed": Measurement(
